@@ -1,0 +1,53 @@
+"""LoftQ: LoRA on a quantised weight, started so that both together are close to the pretrained one.
+
+    from A = B = 0, `iterations` times:
+        Q    = q(W - s*B A)                                quantise what the adapter does not hold
+        U S V^T = W - Q;  A = sqrt(S_r / s) V_r^T,  B = U_r sqrt(S_r / s)
+    y = Q x + s*B(A x),  s = alpha / r
+
+Source: Li et al., arXiv 2310.08659, algorithm 1 (five iterations in the paper's main results). Quantising
+comes first, so one iteration is QLoRA's Q with an SVD of its error. The authors and peft do not divide by s,
+which matches W only at s = 1; here s*B A is the residual's best rank-r approximation at any s.
+Q is held in packed codes, float32 block maxima, no double quantisation (quantise.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from variants.attach import LowRankVariant
+from variants.interface import VariantError
+from variants.pissa import principal
+from variants.quantise import BITS, QuantisedWeight, decode, encode
+from variants.site import Start
+
+
+@dataclass(frozen=True)
+class LoftQ(LowRankVariant):
+    """Quantisation aware of the adapter; each layer starts near W, not at it."""
+
+    name: ClassVar[str] = "loftq"
+    summary: ClassVar[str] = "LoRA on a 4-bit base, both started together to approximate the weight"
+
+    bits: int = 4
+    iterations: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bits not in BITS:
+            raise VariantError(f"loftq: bits must be one of {', '.join(map(str, BITS))}, got {self.bits}")
+        if self.iterations < 1:
+            raise VariantError(f"loftq: iterations must be 1 or more, got {self.iterations}")
+
+    def start(self, weight: Tensor, rng: torch.Generator) -> Start:
+        """Alternate quantising and the SVD of its error; the quantised weight is the base of these rows."""
+        codes = encode(weight, self.bits)
+        A, B = principal(weight - decode(codes), self.rank, self.scale)
+        for _ in range(self.iterations - 1):
+            codes = encode(weight - self.scale * (B @ A), self.bits)
+            A, B = principal(weight - decode(codes), self.rank, self.scale)
+        return Start(A=A, B=B, base=QuantisedWeight(codes))

@@ -1,0 +1,147 @@
+"""One adapted layer: Site, what a LoRA-family method starts from (Start), and the site they share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+class FrozenWeight(nn.Module):
+    """A frozen weight that a site brings to stand in for the pretrained one: `forward(x)` is Q x."""
+
+    def dense(self) -> Tensor:
+        """The weight that this layer stands for, float32 [d_out, d_in]."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a low-rank method starts on one layer.
+
+    A [r, d_in] and B [d_out, r] float32; `trains` names those that train. With `pinned` the start's own
+    product s*B0*A0 is taken off again, so that the layer's function at the start is exactly W x.
+    `base` replaces W for this member's rows.
+    """
+
+    A: Tensor
+    B: Tensor
+    trains: tuple[str, ...] = ("A", "B")
+    pinned: bool = False
+    base: FrozenWeight | None = None
+
+
+class Site(nn.Module):
+    """One adapted layer, held by the adapter and never registered in the model.
+
+    `base` is the site's own frozen weight, or None when it stands on the pretrained one. It is set on the
+    instance only: a class attribute of that name would hide the submodule.
+    """
+
+    base: FrozenWeight | None
+
+    def __init__(self, base: FrozenWeight | None = None) -> None:
+        super().__init__()
+        self.base = base
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """The adapted output [..., d_out] for the input x [..., d_in] and the base's output y."""
+        raise NotImplementedError
+
+    def delta(self, weight: Tensor) -> Tensor:
+        """W_now - W in float32, for the pretrained weight W [d_out, d_in]."""
+        raise NotImplementedError
+
+    def factors(self) -> tuple[Tensor, Tensor, float] | None:
+        """(A, B, s) with W_now = W + s*B*A, or None where the change is not low-rank against W."""
+        return None
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """This site's parameters that train now, by name."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+
+class LowRank(Site):
+    """The site of the LoRA family: y + s*B(A x), in float32 whatever the base's type.
+
+    Pinned, it computes y + s*((B - B0)(A x) + B0((A - A0) x)): zero at the start, the gradients of the
+    stored residual W - s*B0*A0, and a plain LoRA of rank 2r against the untouched W.
+    A `mask` on B zeroes the gradient of every entry outside it.
+    """
+
+    A0: Tensor
+    B0: Tensor
+    mask: Tensor | None
+
+    def __init__(self, start: Start, scale: float) -> None:
+        super().__init__(start.base)
+        self.scale = scale
+        self.pinned = start.pinned
+        self.A = nn.Parameter(start.A.float().contiguous(), requires_grad="A" in start.trains)  # [r, d_in]
+        self.B = nn.Parameter(start.B.float().contiguous(), requires_grad="B" in start.trains)  # [d_out, r]
+        self.register_buffer("mask", None)
+        self.register_buffer("A0", self.A.detach().clone() if start.pinned else None)
+        self.register_buffer("B0", self.B.detach().clone() if start.pinned else None)
+
+    def pair(self) -> tuple[Tensor, Tensor]:
+        """The factors that the forward uses, A' [r', d_in] and B' [d_out, r'], with r' = 2r when pinned."""
+        if not self.pinned:
+            return self.A, self.B
+        return torch.cat([self.A, self.A - self.A0]), torch.cat([self.B - self.B0, self.B0], dim=1)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return together([self], x, y)
+
+    def delta(self, weight: Tensor) -> Tensor:
+        A, B = (factor.detach() for factor in self.pair())
+        product = self.scale * (B @ A)
+        return product if self.base is None else self.base.dense() - weight.float() + product
+
+    def factors(self) -> tuple[Tensor, Tensor, float] | None:
+        if self.base is not None:
+            return None
+        A, B = self.pair()
+        return A.detach(), B.detach(), self.scale
+
+    def restart(self, mask: Tensor, A: Tensor | None = None) -> None:
+        """Start B again at zero, training only inside the boolean `mask` [d_out, r]; a new A if given."""
+        self.mask = mask
+        self.B = nn.Parameter(torch.zeros_like(self.B))
+        self.B.register_hook(lambda grad: grad.masked_fill(~mask, 0.0))
+        if A is not None:
+            self.A = nn.Parameter(A.to(self.A), requires_grad=False)
+
+    def groupable(self, other: LowRank) -> bool:
+        """Whether the two may be computed in one batched product."""
+        return (self.scale, self.pinned, self.A.shape, self.B.shape) == (
+            other.scale,
+            other.pinned,
+            other.A.shape,
+            other.B.shape,
+        )
+
+
+def together(sites: Sequence[LowRank], x: Tensor, y: Tensor) -> Tensor:
+    """K low-rank sites of one shape, each on its equal share of the rows of x and y, in one product."""
+    pairs = [site.pair() for site in sites]
+    A = torch.stack([A for A, _ in pairs])  # [K, r, d_in]
+    B = torch.stack([B for _, B in pairs])  # [K, d_out, r]
+    inner = torch.bmm(x.reshape(len(sites), -1, x.shape[-1]).float(), A.mT)  # [K, n, r]
+    flat = y.reshape(len(sites), -1, y.shape[-1]).float()  # [K, n, d_out]
+    return torch.baddbmm(flat, inner, B.mT, alpha=sites[0].scale).view(y.shape).to(y.dtype)
+
+
+def uniform(rows: int, columns: int, rng: torch.Generator, device: torch.device) -> Tensor:
+    """[rows, columns] drawn from U(-1/sqrt(columns), 1/sqrt(columns)), on the CPU, so equal on any device."""
+    bound = columns**-0.5
+    return torch.empty(rows, columns).uniform_(-bound, bound, generator=rng).to(device)
+
+
+def generator(seed: int, *parts: object) -> torch.Generator:
+    """A CPU generator seeded by a stable hash of (seed, parts), the same in every process."""
+    text = "\x1f".join(str(part) for part in (seed, *parts))
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    return torch.Generator().manual_seed(number)
