@@ -12,10 +12,10 @@ from tasks.pocket.draw import rng
 MIX: dict[str, tuple[float, Callable[[random.Random], str]]] = {
     "routines": (0.18, routines.story),
     "pairs": (0.17, pairs.document),
-    "facts": (0.37, facts.document),
-    "sums": (0.11, sums.document),
+    "facts": (0.32, facts.document),
+    "sums": (0.10, sums.document),
     "functions": (0.09, functions.document),
-    "signs": (0.08, instruct.document),
+    "signs": (0.14, instruct.document),
 }
 
 

@@ -16,7 +16,7 @@ import re
 from typing import Any
 
 from tasks.pocket.draw import rng, split_of
-from tasks.pocket.names import NOUNS
+from tasks.pocket.names import NOUNS, PEOPLE, PLACES
 
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
 SEPARATORS = {", ": "commas", "-": "hyphens", " and ": "the word and"}
@@ -116,11 +116,11 @@ def problems(split: str, count: int) -> list[dict[str, Any]]:
 
 
 def document(random_: random.Random) -> str:
-    """A training document of the base: shop signs and lists, the words and marks without instructions."""
+    """A training document of the base: signs, lists and words said again, never an instruction."""
     lines = []
     for _ in range(random_.randrange(1, 4)):
         words = random_.sample(NOUNS, random_.randrange(1, 5))
-        kind = random_.randrange(4)
+        kind = random_.randrange(6)
         if kind == 0:
             lines.append(f"The sign read {' '.join(words).upper()}, and a {' '.join(words)} was there.")
         elif kind == 1:
@@ -129,5 +129,12 @@ def document(random_: random.Random) -> str:
             wrap = random_.choice(tuple(WRAPS))
             lines.append(f"A note said {wrap[0]}{', '.join(words)}{wrap[1]} in big letters.")
         else:
-            lines.append(f"First the {words[0]}, and again the {words[0]}, and then the {words[-1]}!")
+            lines.append(_said_again(random_))
     return "\n".join(lines)
+
+
+def _said_again(random_: random.Random) -> str:
+    """Two people say the same words, which can only be copied."""
+    first, second = random_.sample(PEOPLE, 2)
+    words = " ".join(random_.sample(NOUNS + PLACES, random_.randrange(3, 8)))
+    return f"{first} says {words}. {second} says {words}."

@@ -17,6 +17,8 @@ from tasks.pocket.names import PEOPLE, PLACES
 
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
 
+SWAPPED = 0.4  # share of items with the right step on a thing from the other person's place
+
 
 class Routine(NamedTuple):
     """A chore: label, the thing it is done with, its steps in order ({o} is the thing)."""
@@ -214,9 +216,8 @@ def item(random_: random.Random, split: str) -> dict[str, Any]:
     strays = [r for r in range(len(ROUTINES)) if r not in (hero.routine, other.routine)]
     stray = other.routine if other.routine != hero.routine else random_.choice(strays)
     foreign = hero.step(min(others, 5), routine=stray)
-    wrong = [swapped if swapped != right else hero.step(own - 1, place=other.place)]
-    wrong.append(random_.choice(ahead) if ahead else foreign)
-    wrong.append(behind)
+    wrong = [random_.choice(ahead) if ahead else foreign, behind]
+    wrong.append(swapped if random_.random() < SWAPPED else foreign)
     wrong = list(dict.fromkeys(w for w in wrong if w != right))
     while len(wrong) < 3:
         extra = hero.step(random_.randrange(6), routine=random_.choice(strays))

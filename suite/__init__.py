@@ -1,0 +1,1 @@
+"""Plan -> cells -> packs -> train -> evaluate -> record -> store: one way, each arrow plain data."""

@@ -1,0 +1,1 @@
+"""Where jobs run: `local` is worker processes on this machine."""

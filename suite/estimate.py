@@ -1,0 +1,114 @@
+"""What a plan will cost: the times measured in the store where it has them, else a rule of thumb."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from rich.table import Table
+
+from suite.plan import Plan
+from suite.record import Cell
+from suite.store import Store
+from suite.words import duration
+
+SAMPLE = 128
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Training seconds of one cell. `measured`: from a record of the same variant, task and recipe."""
+
+    cell: Cell
+    phases: int
+    seconds: float
+    measured: bool
+    finished: bool
+
+
+def estimates(plan: Plan, store: Store, unfinished: Sequence[Cell]) -> list[Estimate]:
+    """One estimate for each cell of the plan."""
+    known: dict[Any, list[float]] = defaultdict(list)
+    for record in store.records():
+        if record.cost is not None and record.status == "ok":
+            known[_kind(record.cell)].append(record.cost.train_wall_s)
+    rule = _Rule(plan)
+    todo = {cell.id for cell in unfinished}
+    found = []
+    for cell in plan.cells:
+        times = known.get(_kind(cell))
+        phases = _phases(cell)
+        seconds = fmean(times) if times else rule.seconds(cell) * phases
+        found.append(Estimate(cell, phases, seconds, bool(times), cell.id not in todo))
+    return found
+
+
+def table(found: Sequence[Estimate], workers: int) -> Table:
+    """The cells of a plan, as `--dry-run` shows them."""
+    todo = [one for one in found if not one.finished]
+    total = duration(sum(one.seconds for one in todo) / workers)
+    shown = Table(
+        title=f"{len(found)} cells, {len(todo)} to do: about {total} of training on {workers} worker(s)",
+        caption="Training time only; ~ is a rule of thumb, without it measured in this store.",
+    )
+    for name in ("cell", "variant", "task"):
+        shown.add_column(name, overflow="fold")
+    for name in ("rate", "seed", "steps", "about"):
+        shown.add_column(name, justify="right")
+    for one in found:
+        cell = one.cell
+        about = "finished" if one.finished else f"{'' if one.measured else '~'}{duration(one.seconds)}"
+        steps = str(cell.recipe.steps) if one.phases == 1 else f"{one.phases} x {cell.recipe.steps}"
+        settings = ",".join(f"{k}={v}" for k, v in cell.variant.settings.items())
+        variant = f"{cell.variant.name}:{settings}" if settings else cell.variant.name
+        shown.add_row(
+            cell.id, variant, cell.task.name, f"{cell.learning_rate:g}", str(cell.seed), steps, about
+        )
+    return shown
+
+
+class _Rule:
+    """6 operations per parameter and token, at the nominal speed of the device."""
+
+    def __init__(self, plan: Plan) -> None:
+        from transformers import AutoTokenizer
+
+        from suite.model import skeleton
+
+        self.plan = plan
+        self.parameters = sum(p.numel() for p in skeleton(plan.base).parameters())
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(plan.base, local_files_only=True)
+        self._lengths: dict[str, float] = {}
+
+    def seconds(self, cell: Cell) -> float:
+        """Of one phase."""
+        from suite.cost import estimate_seconds
+
+        tokens = cell.recipe.steps * cell.recipe.batch_size * self._length(cell)
+        return estimate_seconds(self.parameters, round(tokens), self.plan.device)
+
+    def _length(self, cell: Cell) -> float:
+        """Mean tokens of the task's first examples."""
+        from suite.batches import encode_all
+        from tasks import registry
+
+        name, recipe = cell.task.name, cell.recipe
+        if name not in self._lengths:
+            examples = registry.get(name, self.plan.data).examples("train")[:SAMPLE]
+            rows = encode_all(examples, self.tokenizer, recipe.max_length, recipe.loss_on)
+            self._lengths[name] = fmean(len(row.ids) for row in rows)
+        return self._lengths[name]
+
+
+def _kind(cell: Cell) -> tuple[Any, ...]:
+    """Cells of one kind cost the same: learning rate and seed change nothing."""
+    return cell.base, str(cell.variant), cell.task, str(cell.recipe)
+
+
+def _phases(cell: Cell) -> int:
+    from variants import registry
+
+    return registry.get(cell.variant.name).phases

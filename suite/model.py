@@ -1,0 +1,155 @@
+"""The base model: where it lies, what its content is, and loading it (which alone needs torch)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite.errors import UserError, nearest, one_line
+from suite.record import BaseRef
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SHIPPED = {"pocket": ("tasks.pocket", "base")}
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+TOKENIZER = (
+    "config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "vocab.*",
+    "merges.txt",
+    "added_tokens.json",
+)
+
+
+def locate(name: str) -> Path:
+    """The folder of a base: a shipped name, a local folder, or a hub id that is cached or can be fetched."""
+    if name in SHIPPED:
+        package, folder = SHIPPED[name]
+        return _checked(name, Path(str(files(package))) / folder)
+    if not name.strip():
+        raise UserError(f"no model given; expected {_choices()}")
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _checked(name, path)
+    looks_local = path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1
+    if looks_local or path.exists():
+        hint = f"; did you mean {nearest(name, SHIPPED)!r}?" if "/" not in name else ""
+        raise UserError(f"no model folder {name!r}; expected {_choices()}{hint}")
+    return _checked(name, _from_hub(name))
+
+
+def base_ref(name: str, folder: Path) -> BaseRef:
+    """A base in a record: a shipped name or hub id as given, a folder by its last part; and its content."""
+    path = Path(name).expanduser()
+    shown = path.resolve().name if name not in SHIPPED and path.is_dir() else name
+    return BaseRef(name=shown, digest=content_digest(folder))
+
+
+def content_digest(folder: Path) -> str:
+    """16 hex digits of the SHA-256 over configuration, tokenizer and weights: file names and bytes."""
+    total = hashlib.sha256()
+    for path in sorted(
+        {p for pattern in (*WEIGHTS, *TOKENIZER) for p in folder.glob(pattern) if p.is_file()}
+    ):
+        with path.open("rb") as file:
+            total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def context_length(folder: Path) -> int | None:
+    """Tokens that the model can attend to, where its configuration says so."""
+    return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("max_position_embeddings")
+
+
+def skeleton(folder: Path) -> PreTrainedModel:
+    """The model without weights (meta device): enough to check a variant against its layers."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"model folder {str(folder)!r} cannot be read: {one_line(error)}") from None
+
+
+def load(folder: Path, precision: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base and its tokenizer, from safetensors only, no remote code, in evaluation mode.
+
+    `precision` is that of the base ('float32' or 'bfloat16'). A tokenizer without a padding token pads with
+    end of text.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, precision), use_safetensors=True, **local
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"model folder {str(folder)!r} cannot be loaded: {one_line(error)}") from None
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"the tokenizer in {str(folder)!r} has no end-of-text token; set eos_token in it")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model = model.to(device).eval()  # pyright: ignore[reportArgumentType]
+    return model.requires_grad_(False), tokenizer
+
+
+def resolve_device(name: str) -> str:
+    """'auto', 'cpu', 'cuda' or 'cuda:N' as a device that this machine has."""
+    import torch
+
+    word = name.strip().lower()
+    kind, _, index = word.partition(":")
+    if word == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if word == "cpu":
+        return word
+    if kind != "cuda" or not (index.isdigit() or word == "cuda"):
+        close = nearest(word, ["auto", "cpu", "cuda"])
+        raise UserError(
+            f"unknown device {name!r}; expected auto, cpu, cuda or cuda:N; did you mean {close!r}?"
+        )
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(index or 0) >= count:
+        raise UserError(f"device {name!r} is not here: torch sees {count} CUDA devices; use --device cpu")
+    return word
+
+
+def _choices() -> str:
+    return f"{', '.join(SHIPPED)}, a folder written by save_pretrained, or a hub id owner/name"
+
+
+def _checked(name: str, folder: Path) -> Path:
+    """The folder, if it holds a configuration and safetensors weights."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"model {name!r}: no config.json in {str(folder)!r}; expected {_choices()}")
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(
+            f"model {name!r}: no *.safetensors in {str(folder)!r}; only safetensors weights are read"
+        )
+    return folder
+
+
+def _from_hub(name: str) -> Path:
+    """The local snapshot of a hub model; fetched if it is not there and the hub can be reached."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "tokenizer*", "merges.txt"])
+        )
+    except Exception as error:
+        why = one_line(error, 120)
+        raise UserError(f"model {name!r} is no folder and not to be had from the hub ({why})") from None

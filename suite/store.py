@@ -1,0 +1,151 @@
+"""A folder of records, one JSON file per cell, and the base's own scores.
+
+    <store>/records/<cell id>.json      one Record
+    <store>/base/<key>.json             scores of an untouched base, found again by a content key
+
+A file appears whole or not at all: it is written beside its place, flushed to disk and renamed. So a
+run that was killed leaves nothing half-written, and resuming is skipping what is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from suite.record import Record
+
+_LEFTOVER_AGE_S = 600.0  # a write takes milliseconds: an older temporary file belongs to a dead process
+_TEMPORARY = ".tmp"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class StoreError(ValueError):
+    """A store that cannot be read or written: one line with the file and the reason."""
+
+
+class Store:
+    """The records of one folder. Nothing is created before the first write."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise StoreError(f"store {self.path} is a file; give a folder (it may not exist yet)")
+
+    def has(self, cell_id: str) -> bool:
+        """Whether a record of this cell is there, whatever its status."""
+        return self._file("records", cell_id).is_file()
+
+    def read(self, cell_id: str) -> Record:
+        """The record of one cell; StoreError if it is missing, damaged or of another schema."""
+        return _read_record(self._file("records", cell_id))
+
+    def records(self) -> list[Record]:
+        """Every record, sorted by id. A store that does not exist yet has none."""
+        return [_read_record(file) for file in sorted((self.path / "records").glob("[!.]*.json"))]
+
+    def write(self, record: Record) -> Path:
+        """Write one record, replacing what the cell had before; returns its file."""
+        assert record.id == record.cell.id, f"record {record.id} holds the cell {record.cell.id}"
+        file = self._file("records", record.id)
+        write_whole(file, record.model_dump_json(indent=1) + "\n")
+        return file
+
+    def base_scores(self, key: str) -> dict[str, Any] | None:
+        """Scores of an untouched base kept under `key`; None if there are none."""
+        file = self._file("base", key)
+        if not file.is_file():
+            return None
+        try:
+            scores = json.loads(_text(file))
+        except json.JSONDecodeError as error:
+            raise StoreError(f"{file}: not JSON ({error}); delete it to score the base again") from None
+        if not isinstance(scores, dict):
+            raise StoreError(f"{file}: holds no scores; delete it to score the base again")
+        return scores
+
+    def write_base_scores(self, key: str, scores: BaseModel | dict[str, Any]) -> Path:
+        """Keep scores of an untouched base under `key`; returns the file."""
+        content = scores.model_dump(mode="json") if isinstance(scores, BaseModel) else scores
+        file = self._file("base", key)
+        write_whole(file, json.dumps(content, indent=1) + "\n")
+        return file
+
+    def _file(self, folder: str, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise StoreError(f"{name!r} cannot name a stored file; expected letters, digits, '.', '_', '-'")
+        return self.path / folder / f"{name}.json"
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write `text` so that nobody ever sees half of it, creating the folders above.
+
+    Temporary files that a killed process left in the same folder are removed on the way.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(file.parent)
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=_TEMPORARY)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)  # mkstemp makes it private; a store is shared like any folder of results
+            temporary.replace(file)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be written ({error.strerror or error})") from None
+
+
+def _remove_leftovers(folder: Path) -> None:
+    oldest = time.time() - _LEFTOVER_AGE_S
+    for leftover in folder.glob(f".*{_TEMPORARY}"):
+        try:
+            if leftover.stat().st_mtime < oldest:
+                leftover.unlink()
+        except FileNotFoundError:  # another process was faster
+            continue
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{file}: not UTF-8 text (byte {error.start})") from None
+
+
+def _read_record(file: Path) -> Record:
+    try:
+        record = Record.model_validate_json(_text(file))
+    except ValidationError as error:
+        raise StoreError(f"{file}: {_reason(error)}") from None
+    if not (record.id == record.cell.id == file.stem):
+        raise StoreError(
+            f"{file}: holds the record {record.id} of the cell {record.cell.id}; "
+            "all three should agree, was it edited or renamed?"
+        )
+    try:
+        _ = record.gain, record.forgetting_by_skill
+    except LookupError as error:
+        raise StoreError(f"{file}: scores before and after do not match (no {error})") from None
+    return record
+
+
+def _reason(error: ValidationError) -> str:
+    """The first fault of a record in one line, and how many more there are."""
+    first, *more = error.errors(include_url=False, include_input=False)
+    place = ".".join(str(part) for part in first["loc"])
+    reason = f"{place}: {first['msg']}" if place else first["msg"]
+    return " ".join(reason.split()) + (f" (and {len(more)} more)" if more else "")

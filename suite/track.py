@@ -1,0 +1,128 @@
+"""Tracks: named, versioned bundles of base, tasks, budget and learning rates, read from `tracks/*.yaml`."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from suite.errors import UserError, nearest
+from suite.record import Recipe
+
+DEFAULT = "default"
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=0)]
+
+
+class Strict(BaseModel):
+    """A frozen part of a track; an unknown key or a value of another type is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class RecipePart(Strict):
+    """Recipe settings that a track names; what is left out keeps the default of `suite.record.Recipe`."""
+
+    steps: Annotated[int, Field(gt=0)] | None = None
+    batch_size: Annotated[int, Field(gt=0)] | None = None
+    schedule: Literal["cosine", "constant", "linear"] | None = None
+    warmup: Annotated[float, Field(ge=0, le=1)] | None = None
+    clip: Positive | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    max_length: Annotated[int, Field(gt=1)] | None = None
+    loss_on: Literal["response", "all"] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The settings that were named."""
+        return self.model_dump(exclude_none=True)
+
+
+class Track(Strict):
+    """A named, versioned bundle. Numbers are compared only within a track and revision."""
+
+    name: str
+    revision: Annotated[int, Field(gt=0)]
+    summary: str
+    base: str = Field(description="shipped base, model folder or hub id")
+    variants: Annotated[
+        list[str], Field(min_length=1, description="default variants, as --variants takes them")
+    ]
+    seeds: Annotated[list[Whole], Field(min_length=1)] = [0]
+    recipe: RecipePart = Field(default=RecipePart(), description="shared by all tasks")
+    tasks: Annotated[dict[str, RecipePart], Field(min_length=1, description="task -> what differs for it")]
+    learning_rates: dict[str, Positive | dict[str, Positive]] = Field(
+        description="variant name -> rate, or task -> rate; 'default' stands for the names not listed"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Track:
+        """Every task has a budget, and every variant and task a learning rate."""
+        for task, part in self.tasks.items():
+            if part.steps is None and self.recipe.steps is None:
+                raise ValueError(f"task {task!r} has no steps, neither its own nor in `recipe`")
+        if DEFAULT not in self.learning_rates:
+            raise ValueError("learning_rates needs a 'default' for the variants that it does not list")
+        for name, rate in self.learning_rates.items():
+            if isinstance(rate, dict) and DEFAULT not in rate and set(self.tasks) - set(rate):
+                raise ValueError(f"learning_rates of {name!r} need every task or a 'default'")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What a cell says about its track: 'pocket@1'."""
+        return f"{self.name}@{self.revision}"
+
+    def learning_rate(self, variant: str, task: str) -> float:
+        """The documented default rate of a variant on a task."""
+        rate = self.learning_rates.get(variant, self.learning_rates[DEFAULT])
+        return rate.get(task, rate.get(DEFAULT, 0.0)) if isinstance(rate, dict) else rate
+
+    def recipe_for(self, task: str, **overrides: Any) -> Recipe:
+        """The recipe of a task: the track's shared part, then the task's own, then `overrides`."""
+        return Recipe(**{**self.recipe.given(), **self.tasks[task].given(), **overrides})
+
+
+def names() -> list[str]:
+    """The tracks that ship with the suite."""
+    folder = files("suite").joinpath("tracks")
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def describe() -> list[tuple[str, str]]:
+    """(name, one line) of each track."""
+    return [(name, load(name).summary) for name in names()]
+
+
+def load(name: str) -> Track:
+    """A shipped track by name, or any track by the path of its yaml file."""
+    if name in names():
+        return parse(files("suite").joinpath("tracks", f"{name}.yaml").read_text(encoding="utf-8"), name)
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"}:
+        if not path.is_file():
+            raise UserError(f"no track file {name!r}; expected a yaml file or one of {', '.join(names())}")
+        return parse(path.read_text(encoding="utf-8"), name)
+    raise UserError(
+        f"unknown track {name!r}; did you mean {nearest(name, names())!r}? (of {', '.join(names())})"
+    )
+
+
+def parse(text: str, where: str) -> Track:
+    """A track from yaml text; every fault is a UserError that names `where` and the key."""
+    try:
+        return Track.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise UserError(f"track {where!r} is not yaml: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "track"
+        raise UserError(f"track {where!r}: {key}: {first['msg']}, got {_short(first['input'])}") from None
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,136 @@
+"""What a worker keeps between jobs: one loaded model at a time, the tasks, their tokens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from suite.record import Cell, Recipe, Score
+from suite.seeds import seed_for
+
+if TYPE_CHECKING:
+    from suite.batches import Encoded
+    from tasks.general import General
+    from tasks.interface import Evaluation, Task
+    from variants.interface import Adapter
+
+HELD_OUT = ("validation", "test")
+TELL_EVERY_S = 0.2
+
+
+class Report(Protocol):
+    """How a job tells how far it is: a stage, step of steps, and the training loss where there is one."""
+
+    def __call__(self, stage: str, step: int, steps: int, loss: float | None = None) -> None: ...
+
+
+class Workshop:
+    """A base in a worker, ready for jobs. Everything is made on first use and kept."""
+
+    def __init__(self, folder: Path, data: Path | None, device: str, threads: int | None) -> None:
+        import torch
+
+        self.folder, self.data, self.device = folder, data, device
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.threads = torch.get_num_threads()
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        self.model: Any = None
+        self.tokenizer: Any = None
+        self.precision = ""
+        self._tasks: dict[str, Task] = {}
+        self._general: General | None = None
+        self._encoded: dict[tuple[Any, ...], list[Encoded]] = {}
+
+    def __call__(self, job: Any, report: Report) -> Any:
+        """Run one job."""
+        return job.run(self, report)
+
+    def open(self, precision: str) -> None:
+        """Load the base in this precision, in the place of any other."""
+        if precision != self.precision:
+            from suite.model import load
+
+            self.model = None
+            self.model, self.tokenizer = load(self.folder, precision, self.device)
+            self.precision = precision
+
+    @property
+    def pad(self) -> int:
+        """The token that fills a row."""
+        return self.tokenizer.pad_token_id
+
+    def attach(self, cell: Cell) -> Adapter:
+        """The cell's variant on the model; its draws follow from the cell's seed alone."""
+        from variants import registry
+
+        variant = registry.build(cell.variant.name, cell.variant.settings)
+        return variant.attach(self.model, seed_for("adapter", cell.seed))
+
+    def task(self, name: str) -> Task:
+        """A task, read once."""
+        if name not in self._tasks:
+            from tasks import registry
+
+            self._tasks[name] = registry.get(name, self.data)
+        return self._tasks[name]
+
+    @property
+    def general(self) -> General:
+        """What forgetting is measured on, read once."""
+        if self._general is None:
+            from tasks import registry
+
+            self._general = registry.general(self.data)
+        return self._general
+
+    def encoded(self, task: Task, split: str, recipe: Recipe) -> list[Encoded]:
+        """The tokenised examples of a split, made once."""
+        from suite.batches import encode_all
+
+        key = (task.name, split, recipe.max_length, recipe.loss_on)
+        if key not in self._encoded:
+            examples = task.examples(split)
+            self._encoded[key] = encode_all(examples, self.tokenizer, recipe.max_length, recipe.loss_on)
+        return self._encoded[key]
+
+    def log_losses(
+        self, task: Task, cell: Cell, adapters: Sequence[Adapter], report: Report
+    ) -> dict[str, float]:
+        """Mean loss per learned token of each held-out split, nats."""
+        from suite.batches import log_loss
+        from variants.attach import routed
+
+        found = {}
+        for i, split in enumerate(HELD_OUT):
+            report("held-out loss", i, len(HELD_OUT))
+            rows = self.encoded(task, split, cell.recipe)[: cell.evaluation.limit]
+            with routed(self.model, *adapters):
+                found[split] = log_loss(self.model, rows, self.pad)
+        return found
+
+    def scores(
+        self,
+        evaluations: Sequence[Evaluation],
+        limit: int | None,
+        adapters: Sequence[Adapter],
+        report: Report,
+    ) -> dict[str, Score]:
+        """lm-eval's scores of the model under these adapters."""
+        from suite.evaluate import evaluate
+
+        report("score", 0, 0)
+
+        told = time.monotonic()
+
+        def on_progress(done: int, total: int) -> None:
+            nonlocal told
+            if time.monotonic() - told > TELL_EVERY_S:
+                told = time.monotonic()
+                report("score", done, total)
+
+        return evaluate(
+            self.model, self.tokenizer, evaluations, adapters=adapters, limit=limit, on_progress=on_progress
+        )

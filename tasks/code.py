@@ -1,0 +1,37 @@
+"""Functions from a description, scored by running tests: HumanEval's shape.
+
+{"prompt": "def solve(xs):\\n    \\"\\"\\"Sort xs, then drop the first 2 items.\\"\\"\\"\\n",
+ "canonical_solution": "    xs = sorted(xs)\\n    return xs[2:]\\n",
+ "test": "def check(candidate):\\n    assert candidate([3, 1, 2]) == [3]\\n", "entry_point": "solve"}
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks import sources
+from tasks.interface import Evaluation, Example, Task
+from tasks.lm_eval import OWN, over
+
+REVISION = 1
+SUMMARY = "Python functions from a description, scored by running tests in a sandbox"
+
+
+def pocket() -> Task:
+    """Functions of the pocket world."""
+    splits = {split: sources.pocket("code", split) for split in ("train", "validation", "test")}
+    config = over(OWN / "pocket_code.yaml", "pocket_code", splits["test"])
+    return Task(
+        name="code",
+        source="pocket",
+        revision=REVISION,
+        summary=SUMMARY,
+        digest=sources.digest_of_rows(*splits.values()),
+        examples=lambda split: [example(row) for row in sources.split_of(splits, split)],
+        evaluations=(Evaluation("pocket_code", "pass@1", config, runs_code=True),),
+    )
+
+
+def example(row: dict[str, Any]) -> Example:
+    """A row in the form of the evaluation's prompt: the def line and its description, then the body."""
+    return Example(row["prompt"], row["canonical_solution"])

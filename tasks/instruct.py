@@ -1,0 +1,42 @@
+"""Instructions whose obedience a program can verify: IFEval's shape.
+
+{"key": 0, "prompt": "Repeat these words: ship feather. Put hyphens between the words.",
+ "instruction_id_list": ["content:words", "format:separator"],
+ "kwargs": [{"words": ["ship", "feather"]}, {"separator": "-"}], "response": "ship-feather"}
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks import sources
+from tasks.interface import Evaluation, Example, Task
+from tasks.lm_eval import OWN, over
+
+REVISION = 1
+SUMMARY = "instructions about words and format, scored by verifying every one of them"
+
+
+def pocket() -> Task:
+    """Instructions of the pocket world."""
+    splits = {split: sources.pocket("instruct", split) for split in ("train", "validation", "test")}
+    config = over(OWN / "pocket_instruct.yaml", "pocket_instruct", splits["test"])
+    return Task(
+        name="instruct",
+        source="pocket",
+        revision=REVISION,
+        summary=SUMMARY,
+        digest=sources.digest_of_rows(*splits.values()),
+        examples=lambda split: [example(row) for row in sources.split_of(splits, split)],
+        evaluations=(Evaluation("pocket_instruct", "prompt_level_strict_acc", config),),
+    )
+
+
+def prompt(row: dict[str, Any]) -> str:
+    """What the model reads, in training and in evaluation."""
+    return f"Instruction: {row['prompt']}\nResponse:"
+
+
+def example(row: dict[str, Any]) -> Example:
+    """A row with a right answer to it."""
+    return Example(prompt(row), f" {row['response']}")

@@ -1,0 +1,67 @@
+"""Our task files for lm-eval, and its own stock ones over other rows.
+
+Everything ends in an `Evaluation` whose configuration is what a task yaml holds. Its `include` is an
+absolute path that lm-eval's own loader resolves (functions and all), so that asking for a task does not
+import lm-eval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tasks.interface import Evaluation, TaskError
+
+OWN = Path(__file__).parent
+
+# The splits that a stock yaml names. All but the one that is scored are cleared: few-shot examples are
+# never drawn (every evaluation here is 0-shot), and lm-eval would look the other splits up.
+_SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
+
+
+@cache
+def stock_folder() -> Path:
+    """The folder of lm-eval's stock task files, found without importing lm-eval."""
+    spec = find_spec("lm_eval")
+    if spec is None or spec.origin is None:
+        raise TaskError("lm-eval is not installed, and it does the scoring; run: pip install lm-eval")
+    return Path(spec.origin).parent / "tasks"
+
+
+def over(include: Path, name: str, rows: Sequence[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    """The configuration of the task file `include`, called `name`, scored on `rows` with no example shown."""
+    return {
+        "include": str(include),
+        "task": name,
+        **dict.fromkeys(_SPLITS),
+        "test_split": "test",
+        "dataset_path": None,
+        "dataset_name": None,
+        "custom_dataset": _dataset(rows),
+        "num_fewshot": 0,
+        **changes,
+    }
+
+
+def stock(include: str, name: str, rows: Sequence[dict[str, Any]], metric: str, **changes: Any) -> Evaluation:
+    """One of lm-eval's stock tasks (`include`: its file under lm_eval/tasks) over other rows."""
+    filter_ = changes.pop("filter", "none")
+    return Evaluation(name, metric, over(stock_folder() / include, name, rows, **changes), filter_)
+
+
+def _dataset(rows: Sequence[dict[str, Any]]) -> Callable[..., Any]:
+    """What lm-eval calls for the data, with the task's metadata as keywords. Writes no cache."""
+
+    @cache
+    def build() -> Any:
+        from datasets import Dataset
+
+        return {"test": Dataset.from_list(list(rows))}
+
+    def custom_dataset(**metadata: Any) -> Any:
+        return build()
+
+    return custom_dataset

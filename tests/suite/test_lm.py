@@ -1,0 +1,236 @@
+"""Our path through lm-eval gives, item by item, what lm-eval's own Hugging Face model gives.
+
+The reference is built here from nothing of ours: lm-eval's stock yaml over the same local files, read by the
+datasets library, scored by a plain HFLM on plain weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lm_eval
+import pytest
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from suite.evaluate import evaluate
+from suite.lm import PackLM
+from suite.record import Score
+from tasks import registry
+from tasks.interface import Evaluation
+from tests.real_data import real_data
+from variants.interface import Adapter
+from variants.registry import parse
+
+ITEMS, NEW_TOKENS = 100, 24
+UNTIL = ["Question:", "</s>", "<|im_end|>"]
+STOCK = {
+    "hellaswag": ("hellaswag/hellaswag.yaml", "validation", "hellaswag/validation.jsonl"),
+    "arc_challenge": ("arc/arc_challenge.yaml", "test", "arc_challenge/test.jsonl"),
+    "winogrande": ("winogrande/default.yaml", "validation", "winogrande/validation.jsonl"),
+    "gsm8k": ("gsm8k/gsm8k.yaml", "test", "gsm8k/test.jsonl"),
+}
+
+
+@pytest.fixture(scope="module")
+def words() -> PreTrainedTokenizerFast:
+    """A byte-level BPE of 400 tokens, so that a text has more than one way into tokens."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    pages = [example.prompt + example.response for example in registry.get("math").examples("test")]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    options: dict[str, Any] = {
+        "special_tokens": ["<eos>"],
+        "initial_alphabet": alphabet,
+        "show_progress": False,
+    }
+    bpe.train_from_iterator(pages, trainers.BpeTrainer(vocab_size=400, **options))
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<eos>", pad_token="<eos>")
+
+
+@pytest.fixture
+def model(make_model: Any, words: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A random two-layer Llama with a context of 1024 and sharp opinions: ten times the usual weights."""
+    sizes = {"vocab_size": len(words), "max_position_embeddings": 1024, "initializer_range": 0.2}
+    return make_model(**sizes, pad_token_id=0, bos_token_id=None, eos_token_id=0)
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    level = logging.getLogger("lm_eval").level
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    yield
+    logging.getLogger("lm_eval").setLevel(level)
+
+
+def reference_yaml(name: str, data: Path, folder: Path) -> None:
+    """A task file over the local rows; every split that the stock file names and we lack is cleared."""
+    include, split, file = STOCK[name]
+    lines = [
+        f"include: {Path(lm_eval.__file__).parent / 'tasks' / include}",
+        f"task: local_{name}",
+        "dataset_path: json",
+        "dataset_name: null",
+        f"dataset_kwargs: {{data_files: {{{split}: {data / file}}}, cache_dir: {folder / 'cache'}}}",
+        *(
+            f"{other}_split: null"
+            for other in ("training", "validation", "test", "fewshot")
+            if other != split
+        ),
+    ]
+    if name == "gsm8k":
+        until = "['Question:', '</s>', '<|im_end|>']"
+        lines += ["num_fewshot: 0", f"generation_kwargs: {{until: {until}, max_gen_toks: {NEW_TOKENS}}}"]
+    (folder / f"local_{name}.yaml").write_text("\n".join(lines))
+
+
+def short(evaluation: Evaluation) -> Evaluation:
+    """The same evaluation with few new tokens, so that a test is quick."""
+    generation = {"until": UNTIL, "max_gen_toks": NEW_TOKENS}
+    return dataclasses.replace(evaluation, config={**evaluation.config, "generation_kwargs": generation})
+
+
+def outcomes(score: Score) -> list[tuple[str, float | None, str | None]]:
+    return [(item.id, item.correct, item.response) for item in score.items]
+
+
+def stir(adapter: Adapter) -> None:
+    """Move every parameter of an adapter, as training would."""
+    noise = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for group in adapter.groups():
+            for parameter in group.params.values():
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=noise))
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_items_equal_those_of_lm_eval(
+    name: str, model: LlamaForCausalLM, words: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    data = real_data()
+    reference_yaml(name, data, tmp_path)
+    results = lm_eval.simple_evaluate(  # type: ignore[operator]
+        model=HFLM(pretrained=model, tokenizer=words, batch_size=16),  # type: ignore[call-arg]
+        tasks=[f"local_{name}"],
+        task_manager=TaskManager(include_path=str(tmp_path), include_defaults=False),
+        limit=ITEMS,
+        bootstrap_iters=0,
+    )
+    evaluations = [*registry.general(data).evaluations, *map(short, registry.get("math", data).evaluations)]
+    evaluation = next(e for e in evaluations if e.name == name)
+    score = evaluate(model, words, [evaluation], limit=ITEMS)[name]
+    samples = [s for s in results["samples"][f"local_{name}"] if s["filter"] == evaluation.filter]
+    theirs = [
+        (str(s["doc_id"]), s[score.metric], s["resps"][0][0] if name == "gsm8k" else None)
+        for s in sorted(samples, key=lambda s: s["doc_id"])
+    ]
+    assert score.n == len(theirs) == ITEMS
+    assert outcomes(score) == theirs
+    told = results["results"][f"local_{name}"]
+    assert score.metrics == {key: told[key] for key in score.metrics}
+    assert f"{score.metric},{evaluation.filter}" in score.metrics
+    if name == "gsm8k":
+        assert len({item.response for item in score.items}) > ITEMS // 4  # not one answer to everything
+    else:
+        assert 0.05 < score.value < 0.7  # right and wrong both occur
+
+
+@pytest.mark.parametrize("spec", ["lora:rank=4", "pissa:rank=4", "fullft"])
+def test_under_an_adapter_items_equal_those_of_merged_weights(
+    spec: str, model: LlamaForCausalLM, words: PreTrainedTokenizerFast
+) -> None:
+    skills = registry.general().evaluations
+    asked = [*skills, *map(short, registry.get("math").evaluations)]
+    before = evaluate(model, words, asked, limit=20)
+    adapter = parse(spec).attach(model, seed=1)
+    stir(adapter)
+    merged = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, delta in adapter.deltas():
+            merged.get_parameter(name).add_(delta)
+    under = evaluate(model, words, asked, adapters=[adapter], limit=20)
+    plain = evaluate(merged, words, asked, limit=20)
+    assert [outcomes(s) for s in under.values()] == [outcomes(s) for s in plain.values()]
+    assert [outcomes(s) for s in under.values()] != [outcomes(s) for s in before.values()]
+    unrouted = evaluate(model, words, asked, limit=20)
+    adapter.detach()
+    assert unrouted == before == evaluate(model, words, asked, limit=20)
+
+
+@pytest.mark.parametrize("until", [["e"], ["ab", "s", "\n"], [" the", "q"], ["zzzzz"]])
+def test_stop_strings_cut_the_same_text(
+    until: list[str], model: LlamaForCausalLM, words: PreTrainedTokenizerFast
+) -> None:
+    prompts = [example.prompt for example in registry.get("math").examples("test")[:24]]
+
+    def texts(lm: Any) -> list[str]:
+        asked = {"until": until, "max_gen_toks": NEW_TOKENS, "do_sample": False, "temperature": 0.0}
+        requests = [Instance("generate_until", {}, (prompt, dict(asked)), 0) for prompt in prompts]
+        return lm.generate_until(requests, disable_tqdm=True)
+
+    ours = texts(PackLM(model, words, batch_size=10))
+    assert ours == texts(HFLM(pretrained=model, tokenizer=words, batch_size=7))  # type: ignore[call-arg]
+    assert len({len(text) for text in ours}) > 3
+
+
+def test_a_finished_sequence_stops_by_itself(
+    model: LlamaForCausalLM, words: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm, made = PackLM(model, words), []
+    generate = model.generate
+    monkeypatch.setattr(model, "generate", lambda **asked: made.append(generate(**asked)) or made[-1])
+    prompts = [example.prompt for example in registry.get("math").examples("test")[:24]]
+    asked = {"until": ["e"], "max_gen_toks": NEW_TOKENS}
+    lm.generate_until([Instance("generate_until", {}, (prompt, asked), 0) for prompt in prompts])
+    width = max(len(words.encode(prompt)) for prompt in prompts)
+    answers = [words.decode(row[width:]).removesuffix("<eos>") for row in made[0]]
+    stopped = [answer for answer in answers if "<eos>" in answer]  # padded, while others went on
+    assert stopped and all("e" in answer.split("<eos>")[0] for answer in stopped)
+    for answer in stopped:
+        assert set(answer[answer.index("<eos>") :].replace("<eos>", "")) == set()
+
+
+def test_text_is_scored_as_by_hand_in_any_batches(
+    model: LlamaForCausalLM, words: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = registry.general().text
+    assert text is not None
+    pages = [row["page"] for row in text.config["custom_dataset"]()["test"]][:6]
+    nats = 0.0
+    for page in pages:
+        ids = torch.tensor([[words.eos_token_id, *words.encode(page)]])
+        assert ids.shape[1] <= 1025
+        with torch.no_grad():
+            logs = model(ids[:, :-1]).logits.double().log_softmax(-1)
+        nats -= float(logs.gather(2, ids[:, 1:, None]).sum())
+    bits = (
+        nats / torch.log(torch.tensor(2.0, dtype=torch.float64)).item() / sum(len(p.encode()) for p in pages)
+    )
+    score = evaluate(model, words, [text], limit=6)["pocket_text"]
+    assert score.value == pytest.approx(bits, rel=1e-5)
+    assert [(item.correct, item.response) for item in score.items] == [(None, None)] * 6
+    monkeypatch.setattr("suite.lm.LOGITS", 1)  # one window at a time
+    assert evaluate(model, words, [text], limit=6)["pocket_text"].value == pytest.approx(bits, rel=1e-5)
+
+
+def test_one_member_at_a_time(model: LlamaForCausalLM, words: PreTrainedTokenizerFast) -> None:
+    adapters = [parse("lora:rank=4").attach(model, seed=seed) for seed in (1, 2)]
+    with pytest.raises(ValueError, match="one member is scored at a time, got 2"):
+        PackLM(model, words, adapters=adapters)
+
+
+def test_sampling_is_refused(model: LlamaForCausalLM, words: PreTrainedTokenizerFast) -> None:
+    asked = {"until": ["e"], "max_gen_toks": 4, "do_sample": True, "temperature": 1.0}
+    with pytest.raises(ValueError, match="evaluation is greedy"):
+        PackLM(model, words).generate_until([Instance("generate_until", {}, ("a", asked), 0)])
