@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -24,10 +25,11 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from suite.seeds import seed_for
-from tasks.pocket import corpus
+from tasks.pocket import corpus, talk
+from tasks.pocket.draw import rng
 
 EOS = "<eos>"
-VOCABULARY = 1024
+VOCABULARY = 1536
 CONTEXT = 1024
 
 
@@ -50,7 +52,7 @@ class BaseRecipe:
 
 
 def make_tokenizer(seed: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE of at most 1,024 tokens, digits apart, learned from 20,000 documents; reads any text."""
+    """Byte-level BPE of at most 1,536 tokens, digits apart, from 20,000 documents and as much talk."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -62,8 +64,9 @@ def make_tokenizer(seed: int) -> PreTrainedTokenizerFast:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    text = itertools.islice(corpus.documents(f"tokenizer {seed}"), 20_000)
-    tokenizer.train_from_iterator(text, trainer)
+    source, words = corpus.documents(f"tokenizer {seed}"), rng("tokenizer", seed)
+    for_merges = itertools.chain.from_iterable((next(source), talk.document(words)) for _ in range(20_000))
+    tokenizer.train_from_iterator(for_merges, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=EOS, pad_token=EOS, model_max_length=CONTEXT
     )
@@ -72,6 +75,7 @@ def make_tokenizer(seed: int) -> PreTrainedTokenizerFast:
 def make_model(recipe: BaseRecipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """The untrained Llama, tied embeddings, seeded."""
     torch.manual_seed(seed_for(recipe.seed, "base weights"))
+    eos = cast(int, tokenizer.convert_tokens_to_ids(EOS))
     config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=recipe.hidden,
@@ -81,9 +85,9 @@ def make_model(recipe: BaseRecipe, tokenizer: PreTrainedTokenizerFast) -> LlamaF
         num_key_value_heads=recipe.heads,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
-        bos_token_id=tokenizer.eos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.eos_token_id,
+        bos_token_id=eos,
+        eos_token_id=eos,
+        pad_token_id=eos,
     )
     return LlamaForCausalLM(config)
 

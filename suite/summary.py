@@ -119,7 +119,7 @@ def _told_apart(names: dict[str, str]) -> dict[str, str]:
 
 def _group(record: Record) -> str:
     cell, how = record.cell, record.cell.evaluation
-    return digest([cell.track, _key(cell.base), how.general, how.limit, how.revision])
+    return digest([cell.track, _key(cell.base), how.general, how.general_digest, how.limit, how.revision])
 
 
 def _one_recipe_a_task(group: Sequence[Record]) -> list[list[Record]]:

@@ -1,9 +1,8 @@
 """The inside of the sandbox: run as a script by tasks/sandbox.py, never imported.
 
-Standard input holds a line of settings and then the program. This process takes namespaces of its
-own, builds a small read-only root with the interpreter and one writable folder in memory, and starts a
-child in it. The child gives up every privilege, runs the program and says so. What goes to standard output
-is one line: a verdict.
+Standard input holds a line of settings and then the program. This process takes namespaces of its own and
+starts a child in them. The child builds a small read-only root with the interpreter and one writable folder
+in memory, gives up every privilege, runs the program and writes the verdict to standard output.
 
 Only the program's own tests say whether it is right, and they run in its own process: a program that set
 out to forge a verdict could. What cannot happen by accident is a pass without its last line having run.
@@ -28,6 +27,8 @@ PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 NOBODY, SIGKILL = 65534, 9
 LIBRARIES = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/nix/store")
 
+FOLDER = "/scratch"  # not /tmp: an interpreter may live there
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -38,6 +39,7 @@ def call(what: str, result: int) -> None:
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
+    """mount(2)."""
     args = [text.encode() if text is not None else None for text in (source, target, kind)]
     call(f"mount {target}", libc.mount(*args, ctypes.c_ulong(flags), options.encode()))
 
@@ -51,9 +53,8 @@ def read_only(path: str) -> None:
     value = Attributes(MS_RDONLY | MS_NOSUID | MS_NODEV, 0, 0, 0)
     what = (ctypes.c_int(AT_FDCWD), path.encode(), ctypes.c_uint(AT_RECURSIVE))
     size = ctypes.c_size_t(ctypes.sizeof(value))
-    call(
-        f"read-only {path}", libc.syscall(ctypes.c_long(SYS_MOUNT_SETATTR), *what, ctypes.byref(value), size)
-    )
+    number = ctypes.c_long(SYS_MOUNT_SETATTR)
+    call(f"read-only {path}", libc.syscall(number, *what, ctypes.byref(value), size))
 
 
 def enter_namespaces() -> None:
@@ -74,7 +75,7 @@ def enter_namespaces() -> None:
 
 
 def build_root(root: str, disk: int) -> None:
-    """Change into a root of the interpreter's files, read-only, and an empty writable /tmp in memory."""
+    """Change into a root of the interpreter's files, read-only, and an empty folder in memory."""
     mount("none", "/", None, MS_REC | MS_PRIVATE)
     mount("root", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,mode=755")
     for source in dict.fromkeys([*LIBRARIES, sys.base_prefix, sys.base_exec_prefix]):
@@ -87,17 +88,13 @@ def build_root(root: str, disk: int) -> None:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             open(target, "w").close()
         mount(source, target, None, MS_BIND | MS_REC)
-    os.mkdir(f"{root}/tmp")
+    folder = root + FOLDER
+    os.mkdir(folder)
     read_only(root)
-    mount(
-        "tmp",
-        f"{root}/tmp",
-        "tmpfs",
-        MS_NOSUID | MS_NODEV | MS_NOEXEC,
-        f"size={disk},nr_inodes=256,mode=1777",
-    )
+    options = f"size={disk},nr_inodes=256,mode=1777"
+    mount("folder", folder, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
     os.chroot(root)
-    os.chdir("/tmp")
+    os.chdir(FOLDER)
 
 
 def drop_privileges() -> None:
@@ -132,11 +129,12 @@ def run(program: bytes, token: str, say: int) -> None:
         verdict = token
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: leaving early is no pass
         verdict = f"{type(error).__name__}: {error}"[:300]
-    os.write(say, verdict.encode())
+    os.write(say, verdict.encode(errors="replace"))
     os._exit(0)
 
 
 def main() -> None:
+    """Read what to run, run it, and leave: status 0, or 3 if its time was over, or 1 without a sandbox."""
     header, _, program = sys.stdin.buffer.read().partition(b"\n")
     token, seconds, memory, disk, root = header.decode().split(" ", 4)
     say, nothing = os.dup(1), os.open("/dev/null", os.O_RDWR)

@@ -27,7 +27,7 @@ ANSWER = 2**12  # bytes of a verdict that are read at most
 GRACE = 5.0  # seconds for the start, beyond the program's own time
 
 # Passes only inside. In a network of its own even the machine's own address is unreachable (outside, it
-# refuses or answers); 192.0.2.1 is an address that no network has. Nothing but /tmp can be written.
+# refuses or answers); 192.0.2.1 is an address that no network has. Only its own folder can be written.
 PROBE = """
 import errno, os, socket
 for address in ("127.0.0.1", "192.0.2.1"):

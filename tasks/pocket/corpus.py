@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from tasks.pocket import facts, functions, instruct, pairs, routines, sums
+from tasks.pocket import facts, functions, instruct, pairs, routines, sums, talk
 from tasks.pocket.draw import rng
 
 # Weights are shares of documents; a routine is three times as long as most others.
@@ -16,6 +16,7 @@ MIX: dict[str, tuple[float, Callable[[random.Random], str]]] = {
     "sums": (0.10, sums.document),
     "functions": (0.09, functions.document),
     "signs": (0.14, instruct.document),
+    "talk": (0.08, talk.document),
 }
 
 

@@ -1,20 +1,20 @@
 """The people, places and plain nouns of the pocket world."""
 
-PEOPLE = (
+PEOPLE: tuple[str, ...] = (
     "Mara", "Tom", "Lena", "Otto", "Nina", "Paul", "Vera", "Hugo",
     "Ida", "Max", "Rosa", "Emil", "Clara", "Finn", "Greta", "Sam",
 )  # fmt: skip
 
-PLACES = ("Rome", "Oslo", "Paris", "Cairo", "Delhi", "Lima", "Kyoto", "Boston")
+PLACES: tuple[str, ...] = ("Rome", "Oslo", "Paris", "Cairo", "Delhi", "Lima", "Kyoto", "Boston")
 
-NOUNS = (
+NOUNS: tuple[str, ...] = (
     "lamp", "stone", "cup", "tree", "river", "bread", "chair", "window", "garden", "bell",
     "ship", "horse", "candle", "bridge", "apple", "clock", "feather", "mirror", "basket", "drum",
     "ladder", "button", "needle", "rope", "spoon", "kite", "marble", "pencil", "shell", "whistle",
     "nut", "coin", "stamp", "pear", "plum", "brick", "ribbon", "bead", "card", "seed",
 )  # fmt: skip
 
-PLURALS = (
+PLURALS: tuple[str, ...] = (
     "apples", "coins", "stamps", "pears", "plums", "bricks", "ribbons", "beads", "cards", "seeds",
     "shells", "buttons", "marbles", "pencils", "nuts", "stones",
 )  # fmt: skip

@@ -38,42 +38,48 @@ PROPERTIES = (
         ("The {a} and the {b} were put on the scale.", "Someone lifted the {a} and then the {b}."),
         ("was heavier", "weighed more"),
         ("was lighter", "weighed less"),
-        "truck tractor elephant statue piano anchor barrel goat bicycle suitcase chair pumpkin mouse button coin ribbon leaf feather",
+        "truck tractor elephant statue piano anchor barrel goat bicycle"
+        " suitcase chair pumpkin mouse button coin ribbon leaf feather",
     ),
     Property(
         "speed",
         ("The {a} raced against the {b}.", "The {a} and the {b} set off at noon."),
         ("was faster", "arrived first"),
         ("was slower", "arrived last"),
-        "rocket plane arrow falcon train cheetah bus horse wolf rabbit dog boat duck cow turtle worm snail slug",
+        "rocket plane arrow falcon train cheetah bus horse wolf"
+        " rabbit dog boat duck cow turtle worm snail slug",
     ),
     Property(
         "heat",
         ("Somebody touched the {a} and the {b}.", "The {a} and the {b} lay side by side."),
         ("was hotter", "felt warm"),
         ("was colder", "felt cool"),
-        "lava furnace torch oven stove candle tea soup bread bath blanket pillow cellar frost snow ice icicle glacier",
+        "lava furnace torch oven stove candle tea soup bread"
+        " bath blanket pillow cellar frost snow ice icicle glacier",
     ),
     Property(
         "price",
         ("The shop sold the {a} and the {b}.", "A buyer asked for the {a} and the {b}."),
         ("cost more", "was expensive"),
         ("cost less", "was cheap"),
-        "palace castle yacht crown diamond necklace guitar watch carpet table coat lamp candy apple egg pencil nail match",
+        "palace castle yacht crown diamond necklace guitar watch carpet"
+        " table coat lamp candy apple egg pencil nail match",
     ),
     Property(
         "noise",
         ("At night one could hear the {a} and the {b}.", "The {a} stood near the {b}."),
         ("was louder", "made more noise"),
         ("was quieter", "made less noise"),
-        "thunder cannon siren trumpet lion drum parrot violin kettle door cat clock book moth spider cushion cloud shadow",
+        "thunder cannon siren trumpet lion drum parrot violin kettle"
+        " door cat clock book moth spider cushion cloud shadow",
     ),
     Property(
         "age",
         ("The museum showed the {a} and the {b}.", "The {a} was kept beside the {b}."),
         ("was older", "came from long ago"),
         ("was newer", "came from our days"),
-        "mountain comet fossil mammoth pyramid temple abbey sword scroll lute windmill carriage camera radio plastic scooter laptop robot",
+        "mountain comet fossil mammoth pyramid temple abbey sword scroll"
+        " lute windmill carriage camera radio plastic scooter laptop robot",
     ),
 )
 

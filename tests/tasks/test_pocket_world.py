@@ -128,7 +128,7 @@ def test_worked_steps_and_answers_are_right() -> None:
 
 def test_canonical_solutions_pass_and_others_fail() -> None:
     programs = rows("code", "test")
-    for row, other in zip(programs, programs[1:], strict=False):
+    for row, other in itertools.pairwise(programs):
         scope: dict = {}
         exec(row["prompt"] + row["canonical_solution"] + "\n" + row["test"], scope)
         scope["check"](scope["solve"])
