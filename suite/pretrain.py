@@ -37,7 +37,7 @@ CONTEXT = 1024
 class BaseRecipe:
     """How the base is made. `steps` x `batch` x `length` tokens are read."""
 
-    steps: int = 2000
+    steps: int = 1300
     batch: int = 16
     length: int = 256
     peak_rate: float = 2e-3

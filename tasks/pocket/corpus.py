@@ -5,17 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from tasks.pocket import facts, functions, instruct, pairs, routines, sums, talk
+from tasks.pocket import facts, functions, pairs, routines, signs, sums, talk
 from tasks.pocket.draw import rng
 
 # Weights are shares of documents; a routine is three times as long as most others.
 MIX: dict[str, tuple[float, Callable[[random.Random], str]]] = {
     "routines": (0.18, routines.story),
     "pairs": (0.17, pairs.document),
-    "facts": (0.32, facts.document),
-    "sums": (0.10, sums.document),
+    "facts": (0.28, facts.document),
+    "sums": (0.14, sums.document),
     "functions": (0.09, functions.document),
-    "signs": (0.14, instruct.document),
+    "signs": (0.14, signs.document),
     "talk": (0.08, talk.document),
 }
 

@@ -1,12 +1,13 @@
 """Instructions whose obedience a program can verify (IFEval's shape).
 
-    {"key": 17, "prompt": "Write the word lamp 3 times. Put commas between the words.",
-     "instruction_id_list": ["content:words", "format:separator"],
-     "kwargs": [{"words": ["lamp", "lamp", "lamp"]}, {"separator": ", "}],
-     "response": "lamp, lamp, lamp"}
+    {"key": 17, "prompt": "Write the word lamp 3 times. Put commas between the words. Finish with Oslo.",
+     "instruction_id_list": ["content:words", "format:separator", "format:finish"],
+     "kwargs": [{"words": ["lamp", "lamp", "lamp", "oslo"]},
+                {"separator": ", ", "words": ["lamp", "lamp", "lamp"]}, {"word": "Oslo"}],
+     "response": "lamp, lamp, lamp Oslo"}
 
-Each prompt asks for some words and one or two things about their form. The base has met words in
-lists, quotes and capitals, and never an instruction.
+Each prompt asks for some words, for what stands between them, and often for a word or mark at an end.
+The base has met words in lists and words said again, and never an instruction.
 """
 
 from __future__ import annotations
@@ -16,46 +17,33 @@ import re
 from typing import Any
 
 from tasks.pocket.draw import rng, split_of
-from tasks.pocket.names import NOUNS, PEOPLE, PLACES
+from tasks.pocket.names import NOUNS, PLACES
 
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
-SEPARATORS = {", ": "commas", "-": "hyphens", " and ": "the word and"}
-WRAPS = {'""': "double quotes", "()": "round brackets", "[]": "square brackets"}
-NUMBERS = {2: "2 times", 3: "3 times", 4: "4 times"}
+SEPARATORS = {", ": "commas", " and ": "the word and", " or ": "the word or"}
+EXTRAS = ("none", "start", "finish", "mark")
 
 
 def follows(instruction_id: str, kwargs: dict[str, Any], response: str) -> bool:
-    """Whether a response obeys one instruction, strictly; surrounding white space does not count.
+    """Whether a response obeys one instruction, strictly; white space around the response does not count.
 
-    content:words (words), format:separator (separator), format:wrap (wrap, two characters),
-    format:capitals, format:lower_case, format:end (mark).
+    content:words (words): these words in this order and no others beside "and" and "or", in any case;
+    format:separator (separator, words): the words stand with exactly this between them;
+    format:start, format:finish (word), format:mark (mark): the first word, the last word, the last character.
     Raises KeyError for an unknown instruction id.
     """
     text = response.strip()
-    return bool(text) and _CHECKS[instruction_id](text, **kwargs)
-
-
-def _words(text: str, words: list[str]) -> bool:
-    found = [w for w in re.findall(r"[a-z]+", text.lower()) if w != "and"]
-    return found == words
-
-
-def _separator(text: str, separator: str) -> bool:
-    """Between every two words stands the separator and nothing else."""
-    inner = re.sub(r"^[^A-Za-z]+|[^A-Za-z]+$", "", text)
-    parts = inner.split(separator)
-    return len(parts) > 1 and all(re.fullmatch(r"[A-Za-z]+", part) for part in parts)
+    return _CHECKS[instruction_id](text, **kwargs)
 
 
 _CHECKS = {
-    "content:words": _words,
-    "format:separator": _separator,
-    "format:wrap": lambda text, wrap: (
-        text.rstrip(".!").startswith(wrap[0]) and text.rstrip(".!")[-1] == wrap[1]
+    "content:words": lambda text, words: (
+        [w for w in re.findall(r"\w+", text.lower()) if w not in ("and", "or")] == words
     ),
-    "format:capitals": lambda text: text.upper() == text and text.lower() != text,
-    "format:lower_case": lambda text: text.lower() == text,
-    "format:end": lambda text, mark: text.endswith(mark),
+    "format:separator": lambda text, separator, words: separator.join(words) in text.lower(),
+    "format:start": lambda text, word: text.split(" ")[0] == word,
+    "format:finish": lambda text, word: text.split(" ")[-1] == word,
+    "format:mark": lambda text, mark: text.endswith(mark),
 }
 
 
@@ -63,47 +51,47 @@ def _content(random_: random.Random) -> tuple[str, list[str]]:
     """A sentence that asks for words, and the words in the order asked for."""
     kind = random_.randrange(3)
     if kind == 0:
-        word, count = random_.choice(NOUNS), random_.choice(tuple(NUMBERS))
-        return f"Write the word {word} {NUMBERS[count]}.", [word] * count
-    words = random_.sample(NOUNS, random_.randrange(2, 4))
-    listed = " ".join(words)
+        word, count = random_.choice(NOUNS), random_.randrange(2, 5)
+        return f"Write the word {word} {count} times.", [word] * count
     if kind == 1:
-        return f"Repeat these words: {listed}.", words
-    return f"Write these words in reverse order: {listed}.", words[::-1]
+        words: list[str] = random_.sample(NOUNS, random_.randrange(2, 5))
+        return f"Repeat these words: {' '.join(words)}.", words
+    words = random_.sample(NOUNS, 2)
+    return f"Write these words in reverse order: {' '.join(words)}.", words[::-1]
 
 
 def prompt(random_: random.Random, split: str) -> dict[str, Any]:
     """One instruction whose words and form belong to `split`, with a right response."""
     while True:
         sentence, words = _content(random_)
-        separator, wrap = random_.choice(tuple(SEPARATORS)), random_.choice(tuple(WRAPS))
-        extra = random_.choice(("none", "wrap", "capitals", "end"))
-        if (
-            split_of(SHARES, "instruction", sentence, separator, extra, wrap if extra == "wrap" else "")
-            == split
-        ):
+        separator, extra = random_.choice(tuple(SEPARATORS)), random_.choice(EXTRAS)
+        if split_of(SHARES, "instruction", sentence, separator, extra) == split:
             break
+    place = random_.choice(PLACES)
     text = separator.join(words)
     asks = [sentence, f"Put {SEPARATORS[separator]} between the words."]
-    ids: list[str] = ["content:words", "format:separator"]
-    kwargs: list[dict[str, Any]] = [{"words": words}, {"separator": separator}]
-    if extra == "wrap":
-        text = f"{wrap[0]}{text}{wrap[1]}"
-        asks.append(f"Use {WRAPS[wrap]} around the answer.")
-        ids.append("format:wrap")
-        kwargs.append({"wrap": wrap})
-    elif extra == "end":
+    checks: dict[str, dict[str, Any]] = {
+        "content:words": {"words": words},
+        "format:separator": {"separator": separator, "words": words},
+    }
+    if extra == "start":
+        text, said = f"{place} {text}", [place.lower(), *words]
+        asks.append(f"Start with {place}.")
+        checks |= {"content:words": {"words": said}, "format:start": {"word": place}}
+    elif extra == "finish":
+        text, said = f"{text} {place}", [*words, place.lower()]
+        asks.append(f"Finish with {place}.")
+        checks |= {"content:words": {"words": said}, "format:finish": {"word": place}}
+    elif extra == "mark":
         text += "!"
         asks.append("End with an exclamation mark.")
-        ids.append("format:end")
-        kwargs.append({"mark": "!"})
-    elif extra == "capitals":
-        text = text.upper()
-        asks.append("Use capital letters only.")
-        ids.append("format:capitals")
-        kwargs.append({})
-        kwargs[1] = {"separator": separator.upper()}
-    return {"prompt": " ".join(asks), "instruction_id_list": ids, "kwargs": kwargs, "response": text}
+        checks["format:mark"] = {"mark": "!"}
+    return {
+        "prompt": " ".join(asks),
+        "instruction_id_list": list(checks),
+        "kwargs": list(checks.values()),
+        "response": text,
+    }
 
 
 def problems(split: str, count: int) -> list[dict[str, Any]]:
@@ -113,28 +101,3 @@ def problems(split: str, count: int) -> list[dict[str, Any]]:
         row = prompt(random_, split)
         seen.setdefault(row["prompt"], {"key": len(seen), **row})
     return list(seen.values())
-
-
-def document(random_: random.Random) -> str:
-    """A training document of the base: signs, lists and words said again, never an instruction."""
-    lines = []
-    for _ in range(random_.randrange(1, 4)):
-        words = random_.sample(NOUNS, random_.randrange(1, 5))
-        kind = random_.randrange(6)
-        if kind == 0:
-            lines.append(f"The sign read {' '.join(words).upper()}, and a {' '.join(words)} was there.")
-        elif kind == 1:
-            lines.append(f"On the list: {random_.choice(tuple(SEPARATORS)).join(words)}.")
-        elif kind == 2:
-            wrap = random_.choice(tuple(WRAPS))
-            lines.append(f"A note said {wrap[0]}{', '.join(words)}{wrap[1]} in big letters.")
-        else:
-            lines.append(_said_again(random_))
-    return "\n".join(lines)
-
-
-def _said_again(random_: random.Random) -> str:
-    """Two people say the same words, which can only be copied."""
-    first, second = random_.sample(PEOPLE, 2)
-    words = " ".join(random_.sample(NOUNS + PLACES, random_.randrange(3, 8)))
-    return f"{first} says {words}. {second} says {words}."

@@ -18,6 +18,8 @@ from suite.evaluate import evaluate
 from suite.record import Item, Score
 from tasks import registry, sandbox
 from tasks.interface import Evaluation, Example, TaskError
+from tasks.lm_eval import scoring
+from tests.needs import refused
 
 
 @pytest.fixture
@@ -34,8 +36,8 @@ def score(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Callab
 
 
 def needs_sandbox(name: str) -> None:
-    if name == "code" and (reason := sandbox.available()):
-        pytest.skip(f"no sandbox: {reason}")
+    if name == "code" and (reason := refused()):
+        pytest.skip(reason)
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answer: Callable[[str], str]) -> None:
@@ -67,6 +69,14 @@ def test_right_answers_score_one_and_wrong_ones_zero(
     half = {e.prompt: e.response if i % 2 else " no" for i, e in enumerate(tests)}
     answering(monkeypatch, half.__getitem__)
     assert [i.correct for i in score([evaluation], limit=12)[evaluation.name].items] == [0, 1] * 6
+
+
+def test_every_instruction_counts() -> None:
+    rows = registry.get("instruct").evaluations[0].config["custom_dataset"]()["test"]
+    for row in rows.select(range(20)):
+        words = " ".join(row["kwargs"][0]["words"])  # the words asked for, not the marks between them
+        for answer, right in ((row["response"], 1.0), (words, 0.0), (row["response"] * 2, 0.0), ("", 0.0)):
+            assert scoring.obeys(row, [answer]) == {"prompt_level_strict_acc": right}
 
 
 @pytest.mark.parametrize("leave", ["import sys; sys.exit(0)", "import os; os._exit(0)", "raise SystemExit"])

@@ -27,7 +27,7 @@ from suite.lm import PackLM
 from suite.record import Score
 from tasks import registry
 from tasks.interface import Evaluation
-from tests.real_data import real_data
+from tests.needs import real_data
 from variants.interface import Adapter
 from variants.registry import parse
 

@@ -14,7 +14,7 @@ import yaml
 from tasks import general, math, registry
 from tasks.interface import Example, TaskError
 from tasks.lm_eval import stock_folder
-from tests.real_data import real_data
+from tests.needs import real_data
 
 HELLASWAG = {"activity_label": "Tea", "ctx_a": "Ann boils water.", "ctx_b": "", "label": "1"}
 ROWS: dict[str, dict[str, Any]] = {
