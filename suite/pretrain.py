@@ -2,7 +2,7 @@
 
     python -m suite.pretrain --out DIR            # the shipped recipe; run again to resume
 
-Seeded and resumable: a checkpoint every 200 steps holds weights, optimiser and position, and the same
+Seeded and resumable: a checkpoint every 100 steps holds weights, optimiser and position, and the same
 seed reads the same text. Scores are taken on the validation items; nothing is chosen on test items.
 """
 
@@ -116,7 +116,7 @@ def rate(recipe: BaseRecipe, step: int) -> float:
     return recipe.peak_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def train(recipe: BaseRecipe, out: Path, log_every: int = 50) -> None:
+def train(recipe: BaseRecipe, out: Path, log_every: int = 50, save_every: int = 100) -> None:
     """Trains (or goes on training) into `out`: the model folder, and `log.jsonl` with tokens, time, loss."""
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer(recipe.seed)
@@ -148,7 +148,7 @@ def train(recipe: BaseRecipe, out: Path, log_every: int = 50) -> None:
             print(json.dumps(line), flush=True)
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
-        if done % 200 == 0 or done == recipe.steps:
+        if done % save_every == 0 or done == recipe.steps:
             state = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
             torch.save({**state, "step": done, "seconds": time.perf_counter() - started}, f"{checkpoint}.new")
             os.replace(f"{checkpoint}.new", checkpoint)

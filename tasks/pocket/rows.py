@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.pocket import corpus, facts, functions, instruct, pairs, routines, sums
 
-GENERAL = {"validation": 200, "test": 400}
+GENERAL = {"validation": 200, "test": 320}
 TARGET = {"train": 4000, "validation": 200, "test": 250}
 
 
