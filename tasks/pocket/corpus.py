@@ -11,12 +11,13 @@ from tasks.pocket.draw import rng
 # Weights are shares of documents; a routine is three times as long as most others.
 MIX: dict[str, tuple[float, Callable[[random.Random], str]]] = {
     "routines": (0.18, routines.story),
-    "pairs": (0.17, pairs.document),
-    "facts": (0.28, facts.document),
-    "sums": (0.14, sums.document),
+    "pairs": (0.16, pairs.document),
+    "facts": (0.33, facts.document),
+    "sums": (0.12, sums.document),
     "functions": (0.09, functions.document),
-    "signs": (0.14, signs.document),
+    "signs": (0.13, signs.document),
     "talk": (0.08, talk.document),
+    "notes": (0.03, signs.notes),
 }
 
 

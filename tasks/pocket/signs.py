@@ -28,6 +28,12 @@ def document(random_: random.Random) -> str:
     return "\n".join(lines)
 
 
+def notes(random_: random.Random) -> str:
+    """A training document: headings with a few words under each."""
+    people = random_.sample(PEOPLE, random_.randrange(1, 4))
+    return "\n".join(f"## {person}\n{' '.join(random_.sample(NOUNS, 3))}" for person in people)
+
+
 def _said_again(random_: random.Random) -> str:
     """Two people say the same words, which can only be copied."""
     first, second = random_.sample(PEOPLE, 2)

@@ -36,7 +36,7 @@ def line(random_: random.Random) -> str:
 
 def document(random_: random.Random) -> str:
     """A training document: a few equations."""
-    return "\n".join(line(random_) for _ in range(random_.randrange(4, 9)))
+    return "\n".join(line(random_) for _ in range(random_.randrange(3, 7)))
 
 
 class Story(NamedTuple):

@@ -15,7 +15,16 @@ from transformers import AutoTokenizer
 from suite import pretrain
 
 TINY = replace(
-    pretrain.BaseRecipe(), steps=4, batch=2, length=16, hidden=16, layers=1, heads=2, intermediate=24
+    pretrain.BaseRecipe(),
+    steps=4,
+    horizon=8,
+    warmup=1,
+    batch=2,
+    length=16,
+    hidden=16,
+    layers=1,
+    heads=2,
+    intermediate=24,
 )
 
 
@@ -57,9 +66,10 @@ def test_another_seed_is_another_base(tmp_path: Path) -> None:
     assert not any(torch.equal(one[name], other[name]) for name in one if "norm" not in name)
 
 
-def test_rate_warms_up_then_falls_to_its_final_share() -> None:
+def test_rate_warms_up_and_falls_along_its_cosine() -> None:
     recipe = pretrain.BaseRecipe()
-    rates = [pretrain.rate(recipe, step) for step in range(recipe.steps + 1)]
+    rates = [pretrain.rate(recipe, step) for step in range(recipe.horizon + 1)]
     assert rates[0] == pytest.approx(recipe.peak_rate / recipe.warmup)
     assert max(rates) == pytest.approx(recipe.peak_rate)
-    assert rates[-1] == pytest.approx(recipe.peak_rate * recipe.final_share)
+    assert rates[(recipe.warmup + recipe.horizon) // 2] == pytest.approx(recipe.peak_rate / 2)
+    assert rates[-1] == pytest.approx(0)
