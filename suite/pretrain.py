@@ -40,7 +40,7 @@ class BaseRecipe:
     A base annealed to the end is stiff: fine-tuning it takes several times the steps (LOG.md).
     """
 
-    steps: int = 1150
+    steps: int = 1500
     horizon: int = 2000
     batch: int = 16
     length: int = 256

@@ -1,6 +1,6 @@
 """Facts about invented animals: stated in prose, asked as questions with four answers (ARC's shape).
 
-    {"id": "dorvel-food-0", "question": "What does the dorvel eat?",
+    {"id": "dorvel-food-0", "question": "What is the food of the dorvel?",
      "choices": {"text": ["moss", "ants", "honey", "roots"], "label": ["A", "B", "C", "D"]},
      "answerKey": "C"}
 
@@ -88,26 +88,26 @@ def document(random_: random.Random) -> str:
     return "\n".join(lines)
 
 
-def question(random_: random.Random, animal: str, attribute: Attribute, k: int) -> dict[str, Any]:
-    """One item in ARC's columns; wrong answers are other values of the same attribute."""
+def question(random_: random.Random, animal: str, attribute: Attribute, draw: int) -> dict[str, Any]:
+    """One item in ARC's columns, in the second wording; wrong answers are other values of the attribute."""
     right = value(animal, attribute)
     texts = [right, *random_.sample([v for v in attribute.values if v != right], 3)]
     random_.shuffle(texts)
     return {
-        "id": f"{animal}-{attribute.name}-{k}",
-        "question": attribute.questions[k].format(a=animal),
+        "id": f"{animal}-{attribute.name}-{draw}",
+        "question": attribute.questions[1].format(a=animal),
         "choices": {"text": texts, "label": ["A", "B", "C", "D"]},
         "answerKey": "ABCD"[texts.index(right)],
     }
 
 
 def items(name: str) -> list[dict[str, Any]]:
-    """Every question about the facts of one split, both wordings."""
+    """Two questions about every fact of one split, with wrong answers drawn anew."""
     random_ = rng("facts", name)
     return [
-        question(random_, animal, attribute, k)
+        question(random_, animal, attribute, draw)
         for animal in ANIMALS
         for attribute in ATTRIBUTES
         if split(animal, attribute) == name
-        for k in range(2)
+        for draw in range(2)
     ]

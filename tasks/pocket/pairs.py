@@ -83,26 +83,27 @@ PROPERTIES = (
     ),
 )
 
-CLOSEST = 3
+APART = range(3, 18)  # ranks between the two things of a pair in training
+CLOSE = range(2, 10)  # and in an item: neighbours are hard
 # How often a thing is spoken of has nothing to do with its rank.
 COMMON = {p.name: sorted(p.things, key=lambda thing: number("common", thing)) for p in PROPERTIES}
 
 
-def _pair(random_: random.Random, split: str) -> tuple[Property, str, str]:
-    """A property, its higher and its lower thing, some ranks apart, owned by `split`."""
+def _pair(random_: random.Random, split: str, apart: range) -> tuple[Property, str, str]:
+    """A property, its higher and its lower thing, `apart` ranks from each other, owned by `split`."""
     while True:
         prop = random_.choice(PROPERTIES)
         things = [zipf(random_, COMMON[prop.name], 6) for _ in range(2)]
         above, below = sorted(things, key=prop.things.index)
-        if prop.things.index(below) - prop.things.index(above) < CLOSEST:
+        if prop.things.index(below) - prop.things.index(above) not in apart:
             continue
         if split_of(SHARES, "pair", prop.name, above, below) == split:
             return prop, above, below
 
 
-def _told(random_: random.Random, split: str) -> tuple[str, str, str, str]:
+def _told(random_: random.Random, split: str, apart: range) -> tuple[str, str, str, str]:
     """Scene, thing that the last words fit, the other thing, last words."""
-    prop, above, below = _pair(random_, split)
+    prop, above, below = _pair(random_, split, apart)
     up = random_.random() < 0.5
     fits, other = (above, below) if up else (below, above)
     first, second = (fits, other) if random_.random() < 0.5 else (other, fits)
@@ -112,7 +113,7 @@ def _told(random_: random.Random, split: str) -> tuple[str, str, str, str]:
 
 def document(random_: random.Random) -> str:
     """A training document: a few pairs, each told with its right thing."""
-    told = [_told(random_, "train") for _ in range(random_.randrange(1, 4))]
+    told = [_told(random_, "train", APART) for _ in range(random_.randrange(1, 4))]
     return " ".join(f"{scene} The {fits} {words}." for scene, fits, _, words in told)
 
 
@@ -120,7 +121,7 @@ def items(split: str, count: int) -> list[dict[str, Any]]:
     """`count` distinct items in WinoGrande's columns."""
     random_, seen = rng("pairs", split), {}
     while len(seen) < count:
-        scene, fits, other, words = _told(random_, split)
+        scene, fits, other, words = _told(random_, split, CLOSE)
         options = [fits, other]
         random_.shuffle(options)
         row = {

@@ -17,7 +17,7 @@ from tasks.pocket.names import PEOPLE, PLACES
 
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
 
-SWAPPED = 0.4  # share of items with the right step on a thing from the other person's place
+SWAPPED = 0.7  # share of items with the right step on a thing from the other person's place
 
 
 class Routine(NamedTuple):

@@ -84,7 +84,7 @@ def test_held_out_pairs_never_meet_in_training(split: str) -> None:
 
 def test_general_sets_have_enough_distinct_items() -> None:
     assert len({(r["ctx_a"], *r["endings"]) for r in rows("hellaswag", "test")}) >= 300
-    assert len({(r["question"]) for r in rows("arc", "test")}) >= 300
+    assert len({(r["question"], *r["choices"]["text"]) for r in rows("arc", "test")}) >= 300
     assert len({r["sentence"] for r in rows("winogrande", "test")}) >= 300
     for row in rows("hellaswag", "test"):
         assert len(set(row["endings"])) == 4
