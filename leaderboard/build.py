@@ -31,11 +31,15 @@ _HERE = Path(__file__).parent
 def build(store: Path | str, out: Path | str) -> Path:
     """Write index.html and data.json of a store into the folder `out`; returns the page's path."""
     store, out = Path(store), Path(out)
+    kept = Store(store)
     if not store.exists():
         raise StoreError(f"no store at {store}; make one with: suite run --store {store}")
     if out.exists() and not out.is_dir():
         raise StoreError(f"{out} is a file; give a folder for the page")
-    site = data(Store(store).records())
+    records = kept.records()
+    if not records:
+        raise StoreError(f"no records in store {store}; make some with: suite run --store {store}")
+    site = data(records)
     page = out / "index.html"
     write_whole(page, render(site))
     write_whole(out / "data.json", json.dumps(site, indent=1, allow_nan=False) + "\n")

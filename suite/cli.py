@@ -80,13 +80,14 @@ def run(
     try:
         with _one_line_errors():
             from suite.engines.local import default_workers
-            from suite.plan import Request, resolve
+            from suite.plan import Request, at_least_one, resolve
             from suite.run import Runner
             from suite.store import Store
 
             place = Store(store)
+            place.check_writable()
             place.records()
-            count = _workers(workers)
+            count = at_least_one("--workers", workers)
             request = Request(variants, tasks, track, model, data, seeds, lr, steps, limit, device)
             plan = resolve(request)
             runner = Runner(plan, place, _command())
@@ -182,14 +183,6 @@ def _described(what: str) -> list[tuple[str, str]]:
     from importlib import import_module
 
     return import_module(f"{what}.registry").describe()
-
-
-def _workers(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise UserError(f"--workers {text!r}: expected a whole number, 1 or more")
-    return int(text)
 
 
 def _command() -> str:

@@ -18,6 +18,7 @@ SHIPPED = {"pocket": ("tasks.pocket", "base")}
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 TOKENIZER = (
     "config.json",
+    "generation_config.json",
     "tokenizer*",
     "special_tokens_map.json",
     "vocab.*",
@@ -63,7 +64,47 @@ def content_digest(folder: Path) -> str:
 
 def context_length(folder: Path) -> int | None:
     """Tokens that the model can attend to, where its configuration says so."""
-    return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("max_position_embeddings")
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder, f"config.json: {one_line(error)}") from None
+    if not isinstance(config, dict):
+        raise _unreadable(folder, "config.json holds no object")
+    length = config.get("max_position_embeddings")
+    if length is not None and not (isinstance(length, int) and length > 0):
+        raise _unreadable(folder, f"config.json: max_position_embeddings is {str(length)[:60]!r}")
+    return length
+
+
+def check(folder: Path) -> None:
+    """Raise UserError for a configuration, tokenizer or weights that cannot be read, without loading them."""
+    from safetensors import SafetensorError, safe_open
+
+    context_length(folder)
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="pt"):  # reads the header, and that the file is as long as it says
+                pass
+        except (OSError, SafetensorError) as error:
+            raise _unreadable(folder, f"{file.name}: {one_line(error)}") from None
+    tokenizer(folder)
+
+
+def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a base. One without a padding token pads with end of text."""
+    from transformers import AutoTokenizer
+
+    try:
+        found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the Rust library raises nothing narrower for a bad tokenizer.json
+        raise _unreadable(folder, f"no usable tokenizer ({one_line(error, 160)})") from None
+    if set(found.get_vocab()) <= set(found.all_special_tokens):  # what some classes make of no files
+        raise _unreadable(folder, "no usable tokenizer (it has no vocabulary)")
+    if found.eos_token_id is None:
+        raise UserError(f"the tokenizer in {str(folder)!r} has no end-of-text token; set eos_token in it")
+    if found.pad_token_id is None:
+        found.pad_token = found.eos_token
+    return found
 
 
 def skeleton(folder: Path) -> PreTrainedModel:
@@ -76,34 +117,29 @@ def skeleton(folder: Path) -> PreTrainedModel:
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"model folder {str(folder)!r} cannot be read: {one_line(error)}") from None
+        raise _unreadable(folder, one_line(error)) from None
 
 
 def load(folder: Path, precision: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The base and its tokenizer, from safetensors only, no remote code, in evaluation mode.
 
-    `precision` is that of the base ('float32' or 'bfloat16'). A tokenizer without a padding token pads with
-    end of text.
+    `precision` is that of the base ('float32' or 'bfloat16').
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, precision), use_safetensors=True, **local
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(f"model folder {str(folder)!r} cannot be loaded: {one_line(error)}") from None
-    if tokenizer.eos_token_id is None:
-        raise UserError(f"the tokenizer in {str(folder)!r} has no end-of-text token; set eos_token in it")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     model = model.to(device).eval()  # pyright: ignore[reportArgumentType]
-    return model.requires_grad_(False), tokenizer
+    return model.requires_grad_(False), tokenizer(folder)
 
 
 def resolve_device(name: str) -> str:
@@ -116,7 +152,7 @@ def resolve_device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if word == "cpu":
         return word
-    if kind != "cuda" or not (index.isdigit() or word == "cuda"):
+    if kind != "cuda" or not (index.isdecimal() or word == "cuda"):
         close = nearest(word, ["auto", "cpu", "cuda"])
         raise UserError(
             f"unknown device {name!r}; expected auto, cpu, cuda or cuda:N; did you mean {close!r}?"
@@ -125,6 +161,10 @@ def resolve_device(name: str) -> str:
     if int(index or 0) >= count:
         raise UserError(f"device {name!r} is not here: torch sees {count} CUDA devices; use --device cpu")
     return word
+
+
+def _unreadable(folder: Path, why: str) -> UserError:
+    return UserError(f"model folder {str(folder)!r} cannot be read: {why}")
 
 
 def _choices() -> str:

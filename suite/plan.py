@@ -56,20 +56,21 @@ def resolve(request: Request) -> Plan:
     """The plan behind the flags. Raises UserError, VariantError or TaskError on the first mistake."""
     from variants import registry
 
-    track = tracks.load(request.track or (DATA_TRACK if request.data else DEFAULT_TRACK))
+    track = tracks.load(request.track or (DEFAULT_TRACK if request.data is None else DATA_TRACK))
     rates = None
     if request.lr is not None:
         rates = _many("--lr", request.lr, _rate, "numbers above 0 with commas")
     seeds = track.seeds
     if request.seeds is not None:
         seeds = _many("--seeds", request.seeds, _whole(0), "whole numbers with commas, 0 or more")
-    steps = _one("--steps", request.steps, _whole(1), "a whole number, 1 or more")
-    limit = _one("--limit", request.limit, _whole(1), "a whole number, 1 or more")
+    steps = at_least_one("--steps", request.steps)
+    limit = at_least_one("--limit", request.limit)
     variants = registry.parse_list(",".join(track.variants) if request.variants is None else request.variants)
     names = _task_names(request.tasks, track)
-    data = _data_folder(request.data)
+    data = _data_folder(request.data, track)
     device = models.resolve_device(request.device)
     folder = models.locate(track.base if request.model is None else request.model)
+    models.check(folder)
     tasks, settings = _tasks(names, data, limit)
     _check_length(folder, [track.recipe_for(name).max_length for name in names])
     _check_variants(folder, variants)
@@ -82,6 +83,11 @@ def resolve(request: Request) -> Plan:
         for rate in rates or [track.learning_rate(variant.name, task.name)]
     ]
     return Plan(track.label, tuple(cells), folder, data, device)
+
+
+def at_least_one(flag: str, text: str | None) -> int | None:
+    """A flag that counts, if it was given."""
+    return None if text is None else _read(flag, text, _whole(1), "a whole number, 1 or more")
 
 
 def packs(cells: Sequence[Cell]) -> list[Pack]:
@@ -190,9 +196,16 @@ def _task_names(text: str | None, track: tracks.Track) -> list[str]:
     return names
 
 
-def _data_folder(text: str | None) -> Path | None:
+def _data_folder(text: str | None, track: tracks.Track) -> Path | None:
     if text is None:
+        if track.needs_data:
+            raise UserError(f"track {track.name!r} runs on real data; give its folder with --data")
         return None
+    if not track.needs_data:
+        raise UserError(
+            f"track {track.name!r} runs on the embedded world and reads no --data; "
+            f"leave --data out, or use --track {DATA_TRACK}"
+        )
     path = Path(text).expanduser()
     if not text.strip() or not path.is_dir():
         raise UserError(
@@ -211,10 +224,6 @@ def _many(flag: str, text: str, read: Callable[[str], T], expected: str) -> list
         if value in values[:i]:
             raise UserError(f"{flag} names {pieces[i]!r} twice; name each value once")
     return values
-
-
-def _one(flag: str, text: str | None, read: Callable[[str], T], expected: str) -> T | None:
-    return None if text is None else _read(flag, text, read, expected)
 
 
 def _read(flag: str, text: str, read: Callable[[str], T], expected: str) -> T:

@@ -95,12 +95,13 @@ def _scores(record: Record, before: Scores) -> Table:
         table.add_column(name, justify="right")
     for kind in ("target", "general"):
         for name, score in getattr(before, kind).items():
-            new = getattr(after, kind)[name].value if after else None
+            scored = getattr(after, kind).get(name) if after else None
+            new = scored.value if scored else None
             change = None if new is None else 100 * (new - score.value)
             row = (f"{100 * score.value:.1f}", "-" if new is None else f"{100 * new:.1f}", points(change))
             table.add_row(f"{name} ({score.metric})", str(score.n), *row)
     for split, loss in before.log_loss.items():
-        table.add_row(f"{split} loss", "", *_numbers(loss, after.log_loss[split] if after else None))
+        table.add_row(f"{split} loss", "", *_numbers(loss, after.log_loss.get(split) if after else None))
     if before.bits_per_byte is not None:
         now = after.bits_per_byte if after else None
         table.add_row("bits per byte", "", *_numbers(before.bits_per_byte, now))

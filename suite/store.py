@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from suite.record import Record
 
 _LEFTOVER_AGE_S = 600.0  # a write takes milliseconds: an older temporary file belongs to a dead process
 _TEMPORARY = ".tmp"
+_FOLDERS = ("records", "base")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -35,8 +37,26 @@ class Store:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        if self.path.exists() and not self.path.is_dir():
+        if _is_folder(self.path) is False:
             raise StoreError(f"store {self.path} is a file; give a folder (it may not exist yet)")
+        for folder in _FOLDERS:
+            if _is_folder(self.path / folder) is False:
+                raise StoreError(
+                    f"{self.path / folder} is a file; a store keeps a folder there, move it away"
+                )
+
+    def check_writable(self) -> None:
+        """Raise StoreError where a write would fail: before hours of training, and writing nothing."""
+        for folder in _FOLDERS:
+            place = self.path / folder
+            while (found := _is_folder(place)) is None and place != place.parent:
+                if place.is_symlink():
+                    raise StoreError(f"{place}: cannot be written (a link to nowhere)")
+                place = place.parent
+            if not found:
+                raise StoreError(f"store {self.path} cannot be made: {place} is not a folder")
+            if not os.access(place, os.W_OK | os.X_OK):
+                raise StoreError(f"store {self.path} cannot be written: folder {place} is not writable")
 
     def has(self, cell_id: str) -> bool:
         """Whether a record of this cell is there, whatever its status."""
@@ -48,7 +68,14 @@ class Store:
 
     def records(self) -> list[Record]:
         """Every record, sorted by id. A store that does not exist yet has none."""
-        return [_read_record(file) for file in sorted((self.path / "records").glob("[!.]*.json"))]
+        folder = self.path / "records"
+        try:
+            names = sorted(n for n in os.listdir(folder) if n.endswith(".json") and not n.startswith("."))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(f"{folder}: cannot be listed ({error.strerror or error})") from None
+        return [_read_record(folder / name) for name in names]
 
     def write(self, record: Record) -> Path:
         """Write one record, replacing what the cell had before; returns its file."""
@@ -105,6 +132,16 @@ def write_whole(file: Path, text: str) -> None:
             raise
     except OSError as error:
         raise StoreError(f"{file}: cannot be written ({error.strerror or error})") from None
+
+
+def _is_folder(path: Path) -> bool | None:
+    """Whether `path` is a folder; None if nothing is there. StoreError if that cannot be told."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -52,6 +52,9 @@ class Track(Strict):
         list[str], Field(min_length=1, description="default variants, as --variants takes them")
     ]
     seeds: Annotated[list[Whole], Field(min_length=1)] = [0]
+    needs_data: bool = Field(
+        default=False, description="real data from --data, in place of the embedded world"
+    )
     recipe: RecipePart = Field(default=RecipePart(), description="shared by all tasks")
     tasks: Annotated[dict[str, RecipePart], Field(min_length=1, description="task -> what differs for it")]
     learning_rates: dict[str, Positive | dict[str, Positive]] = Field(
@@ -103,9 +106,7 @@ def load(name: str) -> Track:
         return parse(files("suite").joinpath("tracks", f"{name}.yaml").read_text(encoding="utf-8"), name)
     path = Path(name)
     if path.suffix in {".yaml", ".yml"}:
-        if not path.is_file():
-            raise UserError(f"no track file {name!r}; expected a yaml file or one of {', '.join(names())}")
-        return parse(path.read_text(encoding="utf-8"), name)
+        return parse(_text(path), name)
     raise UserError(
         f"unknown track {name!r}; did you mean {nearest(name, names())!r}? (of {', '.join(names())})"
     )
@@ -114,13 +115,43 @@ def load(name: str) -> Track:
 def parse(text: str, where: str) -> Track:
     """A track from yaml text; every fault is a UserError that names `where` and the key."""
     try:
-        return Track.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise UserError(f"track {where!r} is not yaml: {' '.join(str(error).split())}") from None
+        track = Track.model_validate(yaml.safe_load(text))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "track"
         raise UserError(f"track {where!r}: {key}: {first['msg']}, got {_short(first['input'])}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
+        raise UserError(f"track {where!r} is not yaml: {' '.join(str(error).split())}") from None
+    return track.model_copy(update={"learning_rates": _by_variant(track.learning_rates, where)})
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        shipped = ", ".join(names())
+        raise UserError(f"no track file {str(path)!r}; expected a yaml file or one of {shipped}") from None
+    except OSError as error:
+        raise UserError(f"track {str(path)!r}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"track {str(path)!r}: not UTF-8 text (byte {error.start})") from None
+
+
+def _by_variant(rates: dict[str, Any], where: str) -> dict[str, Any]:
+    """Learning rates by the variants' own names, where a file may use an alias."""
+    from variants import registry
+    from variants.interface import VariantError
+
+    found: dict[str, Any] = {}
+    for name, rate in rates.items():
+        try:
+            own = name if name == DEFAULT else registry.get(name).name
+        except VariantError as error:
+            raise UserError(f"track {where!r}: learning_rates: {error}") from None
+        if own in found:
+            raise UserError(f"track {where!r}: learning_rates: {name!r} is {own!r}, which is given twice")
+        found[own] = rate
+    return found
 
 
 def _short(value: object) -> str:

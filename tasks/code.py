@@ -1,8 +1,8 @@
 """Functions from a description, scored by running tests: HumanEval's shape.
 
-{"prompt": "def solve(xs):\\n    \\"\\"\\"Sort xs, then drop the first 2 items.\\"\\"\\"\\n",
- "canonical_solution": "    xs = sorted(xs)\\n    return xs[2:]\\n",
- "test": "def check(candidate):\\n    assert candidate([3, 1, 2]) == [3]\\n", "entry_point": "solve"}
+{"prompt": "def solve(xs):\\n    \\"\\"\\"Take the largest of xs, then add 4.\\"\\"\\"",
+ "canonical_solution": "\\n    x = max(xs)\\n    return x + 4",
+ "test": "def check(candidate):\\n    assert candidate([3, 9, 2]) == 13\\n", "entry_point": "solve"}
 """
 
 from __future__ import annotations

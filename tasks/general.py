@@ -26,6 +26,11 @@ FILES = {
     "arc_challenge": "arc_challenge/test.jsonl",
     "winogrande": "winogrande/validation.jsonl",
 }
+COLUMNS = {
+    "hellaswag": ("activity_label", "ctx_a", "ctx_b", "endings", "label"),
+    "arc_challenge": ("question", "choices.text", "choices.label", "answerKey"),
+    "winogrande": ("sentence", "option1", "option2", "answer"),
+}
 TEXT = ("c4/validation.jsonl", "wiki/validation.jsonl")
 
 
@@ -51,9 +56,9 @@ def pocket() -> General:
 def local(data: Path) -> General:
     """The real files of a folder; the text is C4's and Wikipedia's where the folder has them."""
     checks = {"hellaswag": check_hellaswag, "arc_challenge": check_arc, "winogrande": check_winogrande}
-    scored = tuple(_skill(s, s, sources.local(data, FILES[s], checks[s])) for s in STOCK)
+    scored = tuple(_skill(s, s, sources.local(data, FILES[s], COLUMNS[s], checks[s])) for s in STOCK)
     found = tuple(name for name in TEXT if (data / name).is_file())
-    texts = [row["text"] for name in found for row in sources.local(data, name, check_text)]
+    texts = [row["text"] for name in found for row in sources.local(data, name, ("text",), check_text)]
     text = _text("text", [{"page": page} for page in texts]) if texts else None
     return General(scored, text, "local", sources.digest_of_files(data, *FILES.values(), *found))
 
@@ -95,7 +100,7 @@ def check_arc(row: dict[str, Any]) -> str | None:
 
 def check_winogrande(row: dict[str, Any]) -> str | None:
     """What is wrong with a row of WinoGrande, if anything."""
-    if problem := sources.strings(row, "sentence", "option1", "option2", "answer"):
+    if problem := sources.strings(row, *COLUMNS["winogrande"]):
         return problem
     if "_" not in row["sentence"]:
         return f"column 'sentence' must hold a '_' for the option, got {sources.shown(row['sentence'])}"

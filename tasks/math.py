@@ -20,6 +20,7 @@ from tasks.lm_eval import stock
 REVISION = 1
 HELD_OUT = 473  # the last rows of GSM8K's training file: our validation split; 7,000 remain to train on
 FILES = ("gsm8k/train.jsonl", "gsm8k/test.jsonl")
+COLUMNS = ("question", "answer")
 SUMMARY = "word problems with worked steps, scored by the number after ####"
 
 # The stock task's own generation settings, with fewer new tokens: pocket answers have at most about 60.
@@ -39,7 +40,7 @@ def pocket() -> Task:
 
 def local(data: Path) -> Task:
     """GSM8K from a folder: `gsm8k/train.jsonl` and `gsm8k/test.jsonl`."""
-    train, test = (sources.local(data, name, check) for name in FILES)
+    train, test = (sources.local(data, name, COLUMNS, check) for name in FILES)
     if len(train) <= HELD_OUT:
         raise TaskError(f"{data / FILES[0]}: {len(train)} rows; expected more than the {HELD_OUT} held out")
     splits = {"train": train[:-HELD_OUT], "validation": train[-HELD_OUT:], "test": test}
@@ -48,7 +49,7 @@ def local(data: Path) -> Task:
 
 def check(row: dict[str, Any]) -> str | None:
     """What is wrong with a row of GSM8K, if anything."""
-    problem = sources.strings(row, "question", "answer")
+    problem = sources.strings(row, *COLUMNS)
     if problem is None and not re.search(r"#### -?[0-9.,]+", row["answer"]):
         problem = f"column 'answer' must hold '#### <number>', got {sources.shown(row['answer'])}"
     return problem

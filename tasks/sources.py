@@ -25,24 +25,26 @@ def pocket(name: str, split: str) -> list[Row]:
     return rows(name, split)
 
 
-def local(data: Path, relative: str, check: Check) -> list[Row]:
+def local(data: Path, relative: str, columns: Sequence[str], check: Check) -> list[Row]:
     """The rows of `<data>/<relative>`; each must be a JSON object for which `check` returns None.
 
+    Only `columns` are kept ("a.b" is the column b of the object a), all of which `check` must ask for: what
+    else a file has may be of any type, and need not be of one.
     Raises TaskError naming the path where the file is missing, and file and line where a row is malformed.
     """
     path = data / relative
     try:
         with path.open(encoding="utf-8") as file:
-            rows = [_row(path, number, line, check) for number, line in enumerate(file, 1) if line.strip()]
+            lines = [(number, line) for number, line in enumerate(file, 1) if line.strip()]
     except OSError as error:
         raise TaskError(
             f"no data file {path} ({error.strerror}); put it there, or give another folder"
         ) from None
     except UnicodeDecodeError as error:
         raise TaskError(f"{path}: not UTF-8 text ({error.reason}); expected JSON lines") from None
-    if not rows:
+    if not lines:
         raise TaskError(f"{path}: no rows; expected JSON lines, one object each")
-    return rows
+    return [_only(_row(path, number, line, check), columns) for number, line in lines]
 
 
 def _row(path: Path, number: int, line: str, check: Check) -> Row:
@@ -55,6 +57,18 @@ def _row(path: Path, number: int, line: str, check: Check) -> Row:
     if problem:
         raise TaskError(f"{path}:{number}: {problem}")
     return row
+
+
+def _only(row: Row, columns: Sequence[str]) -> Row:
+    """A row with these columns and no other."""
+    kept: Row = {}
+    for column in columns:
+        outer, _, inner = column.partition(".")
+        if inner:
+            kept.setdefault(outer, {})[inner] = row[outer][inner]
+        else:
+            kept[outer] = row[outer]
+    return kept
 
 
 def shown(value: Any) -> str:

@@ -88,10 +88,12 @@ def document(random_: random.Random) -> str:
     return "\n".join(lines)
 
 
-def question(random_: random.Random, animal: str, attribute: Attribute, draw: int) -> dict[str, Any]:
-    """One item in ARC's columns, in the second wording; wrong answers are other values of the attribute."""
+def question(
+    random_: random.Random, animal: str, attribute: Attribute, draw: int, wrong: list[str]
+) -> dict[str, Any]:
+    """One item in ARC's columns, in the second wording."""
     right = value(animal, attribute)
-    texts = [right, *random_.sample([v for v in attribute.values if v != right], 3)]
+    texts = [right, *wrong]
     random_.shuffle(texts)
     return {
         "id": f"{animal}-{attribute.name}-{draw}",
@@ -102,12 +104,14 @@ def question(random_: random.Random, animal: str, attribute: Attribute, draw: in
 
 
 def items(name: str) -> list[dict[str, Any]]:
-    """Two questions about every fact of one split, with wrong answers drawn anew."""
-    random_ = rng("facts", name)
-    return [
-        question(random_, animal, attribute, draw)
-        for animal in ANIMALS
-        for attribute in ATTRIBUTES
-        if split(animal, attribute) == name
-        for draw in range(2)
-    ]
+    """Two questions about every fact of one split, with different sets of three wrong answers."""
+    random_, rows = rng("facts", name), []
+    asked = [(a, b) for a in ANIMALS for b in ATTRIBUTES if split(a, b) == name]
+    for animal, attribute in asked:
+        others = [v for v in attribute.values if v != value(animal, attribute)]
+        first = random_.sample(others, 3)
+        second = random_.sample(others, 3)
+        while set(second) == set(first):
+            second = random_.sample(others, 3)
+        rows += [question(random_, animal, attribute, draw, w) for draw, w in enumerate((first, second))]
+    return rows

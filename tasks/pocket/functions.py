@@ -2,11 +2,12 @@
 (HumanEval's shape).
 
     {"task_id": "pocket/0", "entry_point": "solve",
-     "prompt": 'def solve(xs):\\n    """Take the largest of xs, then add 4."""\\n',
-     "canonical_solution": "    x = max(xs)\\n    return x + 4\\n",
+     "prompt": 'def solve(xs):\\n    """Take the largest of xs, then add 4."""',
+     "canonical_solution": "\\n    x = max(xs)\\n    return x + 4",
      "test": "def check(candidate):\\n    assert candidate([3, 9, 2]) == 13\\n ..."}
 
-The base writes such bodies and has never met a description.
+The base writes such bodies and has never met a description. The line break belongs to the solution: after it
+the tokenizer would split the indentation in a way that the base has never read.
 '''
 
 from __future__ import annotations
@@ -63,12 +64,12 @@ class Program(NamedTuple):
     steps: tuple[tuple[int, int], ...]
 
     def body(self) -> str:
-        """The indented body: one line a step, the last one returns."""
+        """The body from its line break on: one indented line a step, the last one returns."""
         start = ARGUMENTS[self.arguments][self.start].code
         lines = [] if self.arguments == "x" else [f"x = {start}"]
         lines += [f"x = {STEPS[k].code.format(x='x', c=c)}" for k, c in self.steps]
         lines[-1] = "return " + lines[-1].removeprefix("x = ")
-        return "".join(f"    {line}\n" for line in lines)
+        return "".join(f"\n    {line}" for line in lines)
 
     def describe(self, random_: random.Random) -> str:
         """The docstring's sentence."""
@@ -97,10 +98,8 @@ def document(random_: random.Random) -> str:
     while len(parts) < random_.randrange(1, 3):
         p = program(random_)
         if split_of(SHARES, "program", *p) == "train":
-            parts.append(
-                f"def {random_.choice(('f', 'g', 'run', 'step', 'calc'))}({p.arguments}):\n{p.body()}"
-            )
-    return "\n".join(parts).rstrip("\n")
+            parts.append(f"def {random_.choice(('f', 'g', 'run', 'step', 'calc'))}({p.arguments}):{p.body()}")
+    return "\n\n".join(parts)
 
 
 def _inputs(random_: random.Random, arguments: str) -> tuple[Any, ...]:
@@ -112,7 +111,7 @@ def _inputs(random_: random.Random, arguments: str) -> tuple[Any, ...]:
 def _check(random_: random.Random, p: Program) -> str:
     """HumanEval's check(candidate): six calls with the values that the canonical body gives."""
     scope: dict[str, Any] = {}
-    exec(f"def solve({p.arguments}):\n{p.body()}", scope)  # our own text, made above
+    exec(f"def solve({p.arguments}):{p.body()}", scope)  # our own text, made above
     lines = ["def check(candidate):"]
     for _ in range(6):
         values = _inputs(random_, p.arguments)
@@ -127,7 +126,7 @@ def problems(split: str, count: int) -> list[dict[str, str]]:
         p = program(random_)
         if p in seen or split_of(SHARES, "program", *p) != split:
             continue
-        prompt = f'def solve({p.arguments}):\n    """{p.describe(random_)}"""\n'
+        prompt = f'def solve({p.arguments}):\n    """{p.describe(random_)}"""'
         seen[p] = {
             "task_id": f"pocket/{split}/{len(seen)}",
             "prompt": prompt,

@@ -166,14 +166,16 @@ def test_data_is_strict_json(tmp_path: Path) -> None:
     assert (first["validation_log_loss"], first["bits_per_byte_change"]) == (0.5, 0.125)
 
 
-def test_an_empty_store_has_a_page_and_a_missing_one_an_error(tmp_path: Path) -> None:
+def test_a_store_without_records_and_a_missing_one_are_errors(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
-    assert "No records yet" in build(tmp_path / "store", tmp_path / "site").read_text()
+    with pytest.raises(StoreError, match=r"no records in store .*store; make some with: suite run"):
+        build(tmp_path / "store", tmp_path / "store" / "site")
+    assert list((tmp_path / "store").iterdir()) == [] and "No records yet" in _page([])
     with pytest.raises(StoreError, match=r"no store at .*nowhere; make one with: suite run"):
         build(tmp_path / "nowhere", tmp_path / "site")
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="file is a file; give a folder for the page"):
-        build(tmp_path / "store", tmp_path / "file")
+        build(FOLDER, tmp_path / "file")
 
 
 def test_a_hundred_records_take_less_than_a_second(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from suite.cli import app
+from tests.example_records.make import LORA, cell, record
 
 ROOT = Path(__file__).parents[2]
 RUN = [
@@ -60,6 +62,10 @@ MISTAKES = [
     (["--seeds", "-1"], "--seeds '-1': expected whole numbers"),
     (["--seeds", ""], "--seeds '' is an empty list"),
     (["--workers", "0"], "--workers '0': expected a whole number, 1 or more"),
+    (["--workers", "²"], "--workers '²': expected a whole number, 1 or more"),
+    (["--device", "cuda:²"], "unknown device 'cuda:²'"),
+    (["--track", "open"], "track 'open' runs on real data; give its folder with --data"),
+    (["--track", "pocket", "--data", "."], "track 'pocket' runs on the embedded world and reads no --data"),
     (["--device", "cpuu"], "unknown device 'cpuu'; expected auto, cpu, cuda or cuda:N; did you mean 'cpu'?"),
     (["--device", "cuda:99"], "device 'cuda:99' is not here"),
     (["--data", "nowhere"], "--data: no folder 'nowhere'"),
@@ -104,6 +110,41 @@ def test_an_unreadable_store_is_one_line(tiny_base: Path, tmp_path: Path) -> Non
     (tmp_path / "records" / "abc.json").write_text("{")
     result = CliRunner().invoke(app, [*RUN, "--model", str(tiny_base), "--store", str(tmp_path)])
     assert result.exit_code == 2 and "abc.json" in result.stderr and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+def test_a_store_that_cannot_be_written_is_told_at_once(
+    words: list[str], tiny_base: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "base").write_text("x")
+    for store, told in ((tmp_path / "file" / "store", "is not a folder"), (tmp_path, "base is a file")):
+        given = [*RUN, "--model", str(tiny_base), "--store", str(store), *words]
+        result = CliRunner().invoke(app, given)
+        assert result.exit_code == 2 and told in result.stderr and result.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "file"]
+
+
+@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+def test_a_bad_model_folder_is_one_line(words: list[str], tiny_base: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_base, folder)
+    (folder / "tokenizer.json").unlink()
+    given = [*RUN, "--model", str(folder), "--store", str(tmp_path / "store"), *words]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 2 and "no usable tokenizer" in result.stderr
+    assert result.stderr.count("\n") == 1 and not (tmp_path / "store").exists()
+
+
+def test_a_record_without_all_that_was_measured_is_shown(tmp_path: Path) -> None:
+    one = record(cell(LORA, "sums", 0))
+    assert one.after is not None
+    lacking = one.model_copy(update={"after": one.after.model_copy(update={"log_loss": {}, "general": {}})})
+    file = tmp_path / "record.json"
+    file.write_text(lacking.model_dump_json())
+    result = CliRunner().invoke(app, ["show", str(file)])
+    assert result.exit_code == 0, result.output
+    assert "validation loss" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from suite import model as models
+from suite import track as tracks
 from suite.errors import UserError
 from suite.plan import Plan, Request, packs, precision, resolve
 
@@ -33,7 +34,8 @@ def test_defaults_come_from_the_track(tiny_base: Path) -> None:
     found = plan(tiny_base, variants=None, tasks=None)
     assert [cell.task.name for cell in found.cells[::6]] == ["math", "code", "instruct"]
     assert len({cell.variant.name for cell in found.cells}) == 6
-    assert all(cell.learning_rate > 0 and cell.recipe.batch_size == 16 for cell in found.cells)
+    size = tracks.load("pocket").recipe.batch_size
+    assert all(cell.learning_rate > 0 and cell.recipe.batch_size == size for cell in found.cells)
 
 
 def test_what_changes_numbers_changes_the_id_and_nothing_else_does(tiny_base: Path, tmp_path: Path) -> None:
@@ -70,6 +72,36 @@ def test_only_safetensors_and_whole_folders_are_bases(tiny_base: Path, tmp_path:
     (tmp_path / "model.safetensors").write_bytes(b"x")
     with pytest.raises(UserError, match="cannot be loaded"):
         models.load(tmp_path, "float32", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("config.json", b"{", "config.json: JSONDecodeError"),
+        ("config.json", b"\xff", "config.json: UnicodeDecodeError"),
+        ("config.json", b"[]", "config.json holds no object"),
+        ("config.json", b'{"max_position_embeddings": "1K"}', "max_position_embeddings is '1K'"),
+        ("tokenizer.json", None, "no usable tokenizer"),
+        ("tokenizer.json", b"{", "no usable tokenizer"),
+        ("tokenizer_config.json", b"[]", "no usable tokenizer"),
+        ("model.safetensors", -1, "model.safetensors: SafetensorError"),
+        ("model.safetensors", b"", "model.safetensors: SafetensorError"),
+    ],
+)
+def test_a_damaged_base_is_one_line_in_the_plan(
+    file: str, content: bytes | int | None, told: str, tiny_base: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(tiny_base, folder)
+    if content is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_bytes(
+            (folder / file).read_bytes()[:content] if isinstance(content, int) else content
+        )
+    with pytest.raises(UserError) as caught:
+        plan(folder)
+    assert told in str(caught.value) and str(folder) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_loading_gives_the_weights_and_a_padding_token(tiny_base: Path) -> None:

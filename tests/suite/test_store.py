@@ -59,6 +59,41 @@ def test_a_store_that_is_a_file(tmp_path: Path) -> None:
     assert str(tmp_path / "store") in _message(error)
 
 
+@pytest.mark.parametrize("name", ["records", "base"])
+def test_a_part_of_the_store_that_is_a_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("")
+    with pytest.raises(StoreError, match="is a file; a store keeps a folder there") as error:
+        Store(tmp_path)
+    assert _message(error).startswith(str(tmp_path / name))
+
+
+def test_a_store_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(StoreError, match=r"records: cannot be listed \(Permission denied\)"):
+        Store(tmp_path).records()
+
+
+def test_whether_a_store_can_be_written_is_known_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Store(tmp_path / "deep" / "store").check_writable()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot be made: .*file is not a folder"):
+        Store(tmp_path / "file" / "deep" / "store").check_writable()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(StoreError, match="link: cannot be written"):
+        Store(tmp_path / "link").check_writable()
+    with pytest.raises(StoreError, match="cannot be read"):
+        Store(tmp_path / ("x" * 300))
+    monkeypatch.setattr(os, "access", lambda place, mode: False)  # root may write anywhere
+    with pytest.raises(StoreError, match=f"folder {tmp_path} is not writable"):
+        Store(tmp_path / "store").check_writable()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -43,6 +43,11 @@ def test_learning_rates_fall_back_by_task_and_by_variant() -> None:
     assert track.learning_rate("from-a-plugin", "code") == 0.3
 
 
+def test_a_learning_rate_may_name_an_alias() -> None:
+    track = tracks.parse(GOOD.replace("default: 0.3", "lori: 0.1, default: 0.3"), "x")
+    assert track.learning_rate("lori-s", "math") == 0.1
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
@@ -56,6 +61,14 @@ def test_learning_rates_fall_back_by_task_and_by_variant() -> None:
         ("default: 0.3", "default: 1e-3", "learning_rates.default"),
         ("{math: 0.1, default: 0.2}", "{math: 0.1}", "learning_rates of 'lora'"),
         ("tasks: {", "tasks: [{", "not yaml"),
+        ("summary: a test", "summary: 2024-13-45", "not yaml"),
+        ("{lora: {", "{lara: {", "learning_rates: unknown variant 'lara'; nearest is 'lora'"),
+        (
+            "default: 0.3",
+            "lori: 0.1, lori-s: 0.2, default: 0.3",
+            "'lori-s' is 'lori-s', which is given twice",
+        ),
+        ("summary: a test", "summary: a test\nneeds_data: 1", "needs_data"),
     ],
 )
 def test_a_fault_is_one_line_with_the_key(old: str, new: str, told: str) -> None:
@@ -71,5 +84,11 @@ def test_a_track_can_be_a_file(tmp_path: Path) -> None:
     assert tracks.load(str(file)).name == "mine"
     with pytest.raises(UserError, match="no track file"):
         tracks.load(str(tmp_path / "other.yaml"))
+    file.write_bytes(b"name: \xff")
+    with pytest.raises(UserError, match="not UTF-8"):
+        tracks.load(str(file))
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(UserError, match=r"folder.yaml': cannot be read \(Is a directory\)"):
+        tracks.load(str(tmp_path / "folder.yaml"))
     with pytest.raises(UserError, match="did you mean 'pocket'"):
         tracks.load("poket")

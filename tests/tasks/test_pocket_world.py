@@ -48,7 +48,7 @@ def test_no_story_with_the_same_numbers_crosses_a_split() -> None:
 def test_no_program_crosses_a_split_whatever_its_words() -> None:
     train, validation, test = (
         {
-            row["prompt"].split("\n")[0].removeprefix("def solve") + "\n" + row["canonical_solution"]
+            row["prompt"].split("\n")[0].removeprefix("def solve") + row["canonical_solution"] + "\n"
             for row in rows("code", s)
         }
         for s in SPLITS

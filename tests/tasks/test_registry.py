@@ -71,7 +71,7 @@ def test_a_pocket_task(name: str) -> None:
     ("name", "prompt", "response"),
     [
         ("math", ("Question: ", "\nAnswer:"), (" ", "#### ")),
-        ("code", ("def ", '"""\n'), ("    ", "return")),
+        ("code", ("def ", '"""'), ("\n    ", "return")),
         ("instruct", ("Instruction: ", "\nResponse:"), (" ", "")),
     ],
 )
@@ -81,7 +81,7 @@ def test_examples_have_the_form_of_the_evaluation(
     for example in registry.get(name).examples("validation"):
         assert example.prompt.startswith(prompt[0]) and example.prompt.endswith(prompt[1])
         assert example.response.startswith(response[0]) and response[1] in example.response
-        assert not example.prompt[-1].isspace() or name == "code"
+        assert not example.prompt[-1].isspace()
 
 
 def test_the_pocket_general_skills() -> None:
@@ -239,6 +239,26 @@ def test_a_malformed_row_is_named_by_file_and_line(name: str, line: str, told: s
     with pytest.raises(TaskError, match=f"^{path}:3: .*{told}") as error:
         registry.get("math", folder) if name.startswith("gsm8k") else registry.general(folder)
     assert "\n" not in str(error.value)
+
+
+def test_other_columns_may_be_of_any_type(folder: Path) -> None:
+    others = [1, "one", {"n": 1}, [[1], "a"], None]
+    for name in ROWS:
+        path = folder / name
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for i, row in enumerate(rows):
+            row["other"] = others[i % len(others)]
+            if "choices" in row:
+                row["choices"]["other"] = others[i % len(others)]
+        path.write_text("\n".join(map(json.dumps, rows)))
+    skills = registry.general(folder)
+    assert skills.text is not None
+    scored = [*skills.evaluations, *registry.get("math", folder).evaluations, skills.text]
+    found = [set(evaluation.config["custom_dataset"]()["test"][0]) for evaluation in scored]
+    asked = ["hellaswag/validation", "arc_challenge/test", "winogrande/validation", "gsm8k/test"]
+    assert found == [*(set(ROWS[f"{name}.jsonl"]) for name in asked), {"page"}]
+    choices = scored[1].config["custom_dataset"]()["test"][0]["choices"]
+    assert choices == ROWS["arc_challenge/test.jsonl"]["choices"]
 
 
 def test_files_that_hold_no_rows_or_too_few(folder: Path) -> None:
