@@ -90,7 +90,7 @@ def rows(records: Iterable[Record]) -> list[SummaryRow]:
 
 
 def table(records: Iterable[Record]) -> Table:
-    """What a terminal of 100 columns shows; several boards stand one above the other."""
+    """What a terminal of 80 columns shows of three tasks; several boards stand one above the other."""
     tables = [_table(board) for board in boards(records)]
     if len(tables) == 1:
         return tables[0]
@@ -249,9 +249,9 @@ def _table(board: Board) -> Table:
         ),
         ("mean\ngain", lambda row: points(row.mean_gain)),
         ("forget-\nting", lambda row: points(row.forgetting.value if row.forgetting else None)),
-        ("trainable\nparameters", lambda row: count(row.trainable_parameters)),
-        ("training\na cell", lambda row: duration(row.train_seconds)),
-        ("learning\nrate", lambda row: rates(row.learning_rates).replace(" to ", "\nto ")),
+        ("trained\nparams", lambda row: count(row.trainable_parameters)),
+        ("train\ntime", lambda row: duration(row.train_seconds)),
+        ("\nrate", lambda row: rates(row.learning_rates).replace(" to ", "-\n")),
     ]
     repeats = f"mean of {board.seeds} seeds (brackets: of fewer)" if board.seeds > 1 else "one seed"
     found = Table(
@@ -260,10 +260,11 @@ def _table(board: Board) -> Table:
         title=Text(f"{board.track} on {board.base.name}"),
         caption=Text(f"Gain: points after - before, {repeats}.\nForgetting: before - after."),
     )
-    found.add_column("\nvariant", overflow="fold")
+    longest = max(len(row.label) for row in board.rows)
+    found.add_column("\nvariant", overflow="fold", min_width=min(max(longest, 7), 12))
     for name, _ in columns:
         found.add_column(Text(name), justify="right", no_wrap=True)
-    found.add_column("\ncells", min_width=10)
+    found.add_column("\ncells", min_width=4)
     for row in board.rows:
         found.add_row(
             Text(row.label), *(show(row) for _, show in columns), outcome(row.statuses).replace(", ", ",\n")
