@@ -35,7 +35,7 @@ CONTEXT = 1024
 
 @dataclass(frozen=True)
 class BaseRecipe:
-    """How the base is made: `steps` of `batch` x `length` tokens, stopped halfway down the cosine.
+    """How the base is made: `steps` of `batch` x `length` tokens, stopped before the end of the cosine.
 
     A base annealed to the end is stiff: fine-tuning it takes several times the steps (LOG.md).
     """

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from suite.engines.local import Done, Event, Moved, Started
 from suite.record import Record
+from suite.words import points
 
 
 class Job(Protocol):
@@ -129,9 +130,9 @@ def outcome_line(record: Record) -> str:
     cell = record.cell
     parts = [record.status if record.error is None else f"{record.status} ({record.error})"]
     if record.gain is not None:
-        parts.append(f"gain {record.gain:+.1f}")
+        parts.append(f"gain {points(record.gain)}")
     if record.forgetting is not None:
-        parts.append(f"forgetting {record.forgetting:+.1f}")
+        parts.append(f"forgetting {points(record.forgetting)}")
     if record.cost is not None:
         parts.append(f"{record.cost.train_wall_s + record.cost.evaluate_wall_s:.0f} s")
     where = f"{cell.variant.name} on {cell.task.name}, lr {cell.learning_rate:g}, seed {cell.seed}"
