@@ -1,8 +1,9 @@
 """Instructions whose obedience a program can verify: IFEval's shape.
 
-{"key": 0, "prompt": "Repeat these words: ship feather. Put hyphens between the words.",
- "instruction_id_list": ["content:words", "format:separator"],
- "kwargs": [{"words": ["ship", "feather"]}, {"separator": "-"}], "response": "ship-feather"}
+{"key": 0, "prompt": "Repeat these words: ship feather. Put commas between the words. ...",
+ "instruction_id_list": ["content:words", "format:separator", "format:mark"],
+ "kwargs": [{"words": ["ship", "feather"]}, {"separator": ", ", "words": ["ship", "feather"]}, {"mark": "!"}],
+ "response": "ship, feather!"}
 """
 
 from __future__ import annotations

@@ -23,9 +23,8 @@ class Example:
 class Evaluation:
     """One lm-eval task.
 
-    `config` is a complete lm-eval task configuration (what a task yaml holds; an `include`
-    by absolute path is resolved by lm-eval),
-    `metric` and `filter` name its headline number.
+    `config` is a complete lm-eval task configuration (what a task yaml holds; lm-eval resolves an `include`
+    by absolute path), `metric` and `filter` name its headline number.
     """
 
     name: str
