@@ -87,9 +87,9 @@ def order(count: int, size: int, key: tuple[object, ...]) -> Iterator[list[int]]
         pending = pending[size:]
 
 
-def collate(rows: Sequence[Encoded], pad: int) -> Batch:
-    """Rows padded on the right to one length, a multiple of 8."""
-    length = -(-max(len(row.ids) for row in rows) // MULTIPLE) * MULTIPLE
+def collate(rows: Sequence[Encoded], pad: int, multiple: int = MULTIPLE) -> Batch:
+    """Rows padded on the right to one length, a multiple of 8 if not told otherwise."""
+    length = -(-max(len(row.ids) for row in rows) // multiple) * multiple
     width = max(len(row.ids) - row.first for row in rows)
     ids = torch.full((len(rows), length), pad)
     positions = torch.zeros((len(rows), width), dtype=torch.long)

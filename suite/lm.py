@@ -18,8 +18,8 @@ from lm_eval.models import huggingface
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
-from variants.attach import routed
 from variants.interface import Adapter
+from variants.route import routed
 
 HFLM: Any = huggingface.HFLM  # its registering decorator hides the type from a checker
 

@@ -54,11 +54,15 @@ class MemberOptimizer:
         recipe = self.recipe
         return self.learning_rate * rate_factor(step, recipe.steps, recipe.schedule, recipe.warmup)
 
-    def step(self, step: int) -> Tensor:
-        """Clip the member's global gradient norm, take one step, clear gradients. Gives the norm before."""
+    def step(self, step: int, stepped: Callable[[int], None] = lambda step: None) -> Tensor:
+        """Clip the member's global gradient norm, take one step, clear gradients. Gives the norm before.
+
+        `stepped` is called between the step and the clearing.
+        """
         norm = nn.utils.clip_grad_norm_(self.params, self.recipe.clip, foreach=True)
         for scale, group in zip(self.scales, self.adamw.param_groups, strict=True):
             group["lr"] = scale * self.rate(step)
         self.adamw.step()
+        stepped(step)
         self.adamw.zero_grad(set_to_none=True)
         return norm

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +19,8 @@ from suite.batches import Encoded, collate, order, row_mean, token_losses
 from suite.cost import PeakMemory
 from suite.optim import MemberOptimizer
 from suite.record import CurvePoint, Recipe, Status
-from variants.attach import routed
 from variants.interface import Adapter
+from variants.route import routed
 
 RUNAWAY = 20.0
 LOOKED_AT = 1
@@ -68,6 +69,7 @@ class _Run:
         if self.phase:
             member.adapter.enter(self.phase)
         self.step = 0
+        member.adapter.begin(member.recipe.steps)
         self.optimizer = MemberOptimizer(member.adapter.groups(), member.recipe, member.learning_rate)
         self._order: Iterator[list[int]] = order(len(member.rows), member.recipe.batch_size, member.order_key)
 
@@ -78,7 +80,7 @@ class _Run:
         """Update this member from its gradients; None if it has diverged and takes no more part."""
         if not math.isfinite(loss) or loss > RUNAWAY:
             return self._diverged(f"loss {loss:.4g}")
-        norm = float(self.optimizer.step(self.step))
+        norm = float(self.optimizer.step(self.step, self.member.adapter.stepped))
         if not math.isfinite(norm):
             return self._diverged(f"gradient norm {norm:.4g}")
         point = CurvePoint(
@@ -142,12 +144,26 @@ def _step_together(
     parts = [run.next_rows() for run in active]
     spans = _spans([len(part) for part in parts])
     batch = collate([row for part in parts for row in part], pad).to(device)
-    with routed(model, *(run.member.adapter for run in active), rows=spans):
+    adapters = [run.member.adapter for run in active]
+    with _at_steps(active), routed(model, *adapters, rows=spans):
         losses = token_losses(model, batch)
         own = [row_mean(losses[span], batch.labels[span]) for span in spans]
-        torch.stack(own).sum().backward()
+        penalties = [extra for adapter in adapters if (extra := adapter.penalty()) is not None]
+        torch.stack([*own, *penalties]).sum().backward()
     values = torch.stack(own).tolist()
     return [run.take_step(value, part) for run, value, part in zip(active, values, parts, strict=True)]
+
+
+@contextmanager
+def _at_steps(active: Sequence[_Run]) -> Iterator[None]:
+    """Inside, every adapter knows that it trains, and at which step."""
+    try:
+        for run in active:
+            run.member.adapter.step = run.step
+        yield
+    finally:
+        for run in active:
+            run.member.adapter.step = None
 
 
 def _spans(sizes: Sequence[int]) -> list[slice]:

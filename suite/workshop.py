@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,10 +11,12 @@ from suite.record import Cell, Recipe, Score
 from suite.seeds import seed_for
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from suite.batches import Encoded
     from tasks.general import General
     from tasks.interface import Evaluation, Task
-    from variants.interface import Adapter
+    from variants.interface import Adapter, Calibration
 
 HELD_OUT = ("validation", "test")
 TELL_EVERY_S = 0.2
@@ -67,7 +69,27 @@ class Workshop:
         from variants import registry
 
         variant = registry.build(cell.variant.name, cell.variant.settings)
-        return variant.attach(self.model, seed_for("adapter", cell.seed))
+        seed = seed_for("adapter", cell.seed)
+        if not variant.calibration_rows:
+            return variant.attach(self.model, seed)
+        return variant.attach(self.model, seed, self.calibration(cell, variant.calibration_rows))
+
+    def calibration(self, cell: Cell, count: int) -> Calibration:
+        """`count` training examples of the cell's task (or all), drawn by its seed, one unpadded row each."""
+        from suite.batches import collate, order, row_mean, token_losses
+        from variants.interface import Calibration
+
+        rows = self.encoded(self.task(cell.task.name), "train", cell.how.recipe)
+        key = ("calibration", cell.seed, cell.task.name)
+        chosen = next(order(len(rows), min(count, len(rows)), key))
+        device = next(self.model.parameters()).device
+
+        def losses() -> Iterator[Tensor]:
+            for i in chosen:
+                batch = collate([rows[i]], self.pad, multiple=1).to(device)
+                yield row_mean(token_losses(self.model, batch), batch.labels)
+
+        return Calibration(losses)
 
     def task(self, name: str) -> Task:
         """A task, read once."""
@@ -101,12 +123,12 @@ class Workshop:
     ) -> dict[str, float]:
         """Mean loss per learned token of each held-out split, nats."""
         from suite.batches import log_loss
-        from variants.attach import routed
+        from variants.route import routed
 
         found = {}
         for i, split in enumerate(HELD_OUT):
             report("held-out loss", i, len(HELD_OUT))
-            rows = self.encoded(task, split, cell.recipe)[: cell.evaluation.limit]
+            rows = self.encoded(task, split, cell.how.recipe)[: cell.evaluation.limit]
             with routed(self.model, *adapters):
                 found[split] = log_loss(self.model, rows, self.pad)
         return found

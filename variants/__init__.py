@@ -1,15 +1,22 @@
 """Methods of fine-tuning: `parse("lora:rank=8").attach(model, seed)` is an adapter, `routed` turns it on."""
 
-from variants.attach import LowRankVariant, SiteAdapter, SiteVariant, routed
+from variants.attach import SiteAdapter, SiteVariant
 from variants.export import merge
-from variants.interface import Adapter, Group, Variant, VariantError
+from variants.interface import Adapter, Calibration, Group, Variant, VariantError
+from variants.lowrank import CalibratedVariant, LowRankVariant
 from variants.registry import build, describe, get, names, parse, parse_list
-from variants.site import FrozenWeight, LowRank, Site, Start
+from variants.route import routed
+from variants.site import Factors, FrozenWeight, LowRank, Site, Start
+from variants.targets import Layer
 
 __all__ = [
     "Adapter",
+    "CalibratedVariant",
+    "Calibration",
+    "Factors",
     "FrozenWeight",
     "Group",
+    "Layer",
     "LowRank",
     "LowRankVariant",
     "Site",

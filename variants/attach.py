@@ -1,44 +1,23 @@
-"""Putting sites on a model, saying which rows of a batch belong to which adapter, and taking them off."""
+"""Putting sites on a model and taking them off."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
-from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, cast
-from weakref import WeakKeyDictionary, WeakSet
+from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from variants import export
-from variants.interface import Adapter, Group, Variant, VariantError
-from variants.site import LowRank, Site, Start, generator, together
-
-
-def linears(model: nn.Module, targets: str = "all") -> dict[str, nn.Linear]:
-    """The layers to adapt, by name, in the model's order: every Linear but the output embedding.
-
-    `targets` other than "all" keeps the layers whose last name is in it: "q_proj+v_proj".
-    Raises VariantError where nothing matches.
-    """
-    get_head = getattr(model, "get_output_embeddings", None)
-    head = get_head() if callable(get_head) else None
-    found = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear) and m is not head}
-    leaves = sorted({name.rpartition(".")[2] for name in found})
-    if not found:
-        raise VariantError(f"{type(model).__name__} has no linear layer to adapt; use fullft")
-    wanted = leaves if targets == "all" else targets.split("+")
-    for word in wanted:
-        if word not in leaves:
-            near = get_close_matches(word, leaves, n=1, cutoff=0.0)[0]
-            known = ", ".join(["all", *leaves])
-            raise VariantError(f"no layer is called {word!r}; nearest is {near!r} (of {known})")
-    return {name: layer for name, layer in found.items() if name.rpartition(".")[2] in wanted}
+from variants import experts, export, targets
+from variants.interface import Adapter, Calibration, Group, Variant, VariantError
+from variants.site import Experts, LowRank, Site, generator
+from variants.targets import Kind, Layer
 
 
 class Freeze:
@@ -67,84 +46,76 @@ class Freeze:
 
 @dataclass(frozen=True)
 class SiteVariant(Variant):
-    """A variant that adapts layers one by one."""
+    """A variant that adapts layers one by one. `kinds` are those that its sites can stand on."""
 
-    def layers(self, model: nn.Module) -> dict[str, nn.Linear]:
+    kinds: ClassVar[tuple[Kind, ...]] = ("linear",)
+
+    def layers(self, model: nn.Module) -> dict[str, Layer]:
         """The layers to adapt, by name."""
-        return linears(model)
+        return targets.select(model)
 
     @abstractmethod
-    def site(self, layer: nn.Linear, rng: torch.Generator) -> Site:
+    def site(self, layer: Layer, rng: torch.Generator) -> Site:
         """The site for one layer; every random draw comes from `rng`."""
+
+    def lr_scale(self, parameter: str) -> float:
+        """By how much the cell's learning rate is multiplied for the sites' parameters of this name."""
+        return 1.0
 
     def enter(self, adapter: SiteAdapter, phase: int) -> None:
         """What a method does between its phases."""
 
-    def attach(self, model: nn.Module, seed: int) -> SiteAdapter:
-        self.check(model)
+    def check(self, model: nn.Module) -> None:
+        for layer in self.layers(model).values():
+            if layer.kind not in self.kinds:
+                raise VariantError(
+                    f"{self.name} cannot adapt {layer.name} ({layer.kind}), only {', '.join(self.kinds)}; "
+                    "leave it out of targets"
+                )
+
+    def sites(self, model: nn.Module, seed: int, calibration: Calibration | None) -> dict[str, Site]:
+        """A site for each layer; a layer that gets none is left alone."""
         layers = self.layers(model)
+        return {name: self.site(layer, generator(seed, name)) for name, layer in layers.items()}
+
+    def attach(self, model: nn.Module, seed: int, calibration: Calibration | None = None) -> SiteAdapter:
+        self.check(model)
         with torch.no_grad():
-            sites = {name: self.site(layer, generator(seed, name)) for name, layer in layers.items()}
+            sites = self.sites(model, seed, calibration)
         adapter = SiteAdapter(self, model, seed, sites)
         Freeze.add(adapter)
         return adapter
 
 
-@dataclass(frozen=True)
-class LowRankVariant(SiteVariant):
-    """A method of the LoRA family. It writes `start` and nothing else."""
-
-    rank: int = 16
-    alpha: float = 16
-    targets: str = "all"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.rank < 1:
-            raise VariantError(f"{self.name}: rank must be 1 or more, got {self.rank}")
-        if self.alpha <= 0:
-            raise VariantError(f"{self.name}: alpha must be above 0, got {self.alpha}")
-        words = sorted({word.strip() for word in self.targets.split("+")})
-        object.__setattr__(self, "targets", "+".join(words))
-
-    @property
-    def scale(self) -> float:
-        """s = alpha / r."""
-        return self.alpha / self.rank
-
-    @abstractmethod
-    def start(self, weight: Tensor, rng: torch.Generator) -> Start:
-        """Where the method starts on the pretrained `weight`, float32 [d_out, d_in]."""
-
-    def layers(self, model: nn.Module) -> dict[str, nn.Linear]:
-        return linears(model, self.targets)
-
-    def check(self, model: nn.Module) -> None:
-        for name, layer in self.layers(model).items():
-            most = min(layer.in_features, layer.out_features)
-            if self.rank > most:
-                raise VariantError(f"{self.name}: rank {self.rank} is too large for {name}; at most {most}")
-
-    def site(self, layer: nn.Linear, rng: torch.Generator) -> LowRank:
-        return LowRank(self.start(layer.weight.detach().float(), rng), self.scale)
-
-
 class SiteAdapter(Adapter):
     """A SiteVariant living on one model."""
 
+    variant: SiteVariant
+
+    def __init__(self, variant: SiteVariant, model: nn.Module, seed: int, sites: dict[str, Site]) -> None:
+        super().__init__(variant, model, seed, sites)
+        for name, site in sites.items():
+            if isinstance(site, LowRank):
+                site.key = ("dropout", seed, name)
+
+    @property
+    def packable(self) -> bool:
+        return super().packable and not any(site.of_parameter for site in self.sites.values())
+
     def groups(self) -> list[Group]:
-        named = {f"{name}.{key}": p for name, s in self.sites.items() for key, p in s.trained().items()}
-        return [Group(named)]
+        by_scale: dict[float, dict[str, nn.Parameter]] = defaultdict(dict)
+        for name, site in self.sites.items():
+            for key, p in site.trained().items():
+                by_scale[self.variant.lr_scale(key)][f"{name}.{key}"] = p
+        return [Group(params, scale) for scale, params in by_scale.items()]
 
     def enter(self, phase: int) -> None:
         super().enter(phase)
         with torch.no_grad():
-            cast(SiteVariant, self.variant).enter(self, phase)
+            self.variant.enter(self, phase)
 
     def trainable(self) -> int:
-        masks = [site.mask for site in self.sites.values() if isinstance(site, LowRank)]
-        masked = sum(m.numel() - int(m.sum()) for m in masks if m is not None)
-        return super().trainable() - masked
+        return sum(site.trainable() for site in self.sites.values())
 
     def adapted(self) -> list[str]:
         return list(self.sites)
@@ -152,146 +123,22 @@ class SiteAdapter(Adapter):
     @torch.no_grad()
     def deltas(self) -> Iterator[tuple[str, Tensor]]:
         for name, site in self.sites.items():
-            yield f"{name}.weight", site.delta(cast(Tensor, self.model.get_submodule(name).weight))
+            weight = name if site.of_parameter else f"{name}.weight"
+            yield weight, site.delta(self.model.get_parameter(weight))
 
     def export(self, folder: Path | str) -> Path:
         return export.write(self, Path(folder))
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """The sites know the moment (for dropout), and fused experts run on their adapted weights."""
+        moment = None if self.step is None else (self.phase, self.step)
+        for site in self.sites.values():
+            site.moment = moment
+        with experts.installed(self.model, {n: s for n, s in self.sites.items() if isinstance(s, Experts)}):
+            yield
 
     def detach(self) -> None:
         if self.attached:
             self.attached = False
             Freeze.remove(self)
-
-
-class AdaptedForward:
-    """Stands in for the forward of one Linear inside a route: each span of rows goes to its site.
-
-    `sites[k]` is None where member k leaves this layer alone. When every row brings its own base, the
-    shared product with the pretrained weight is not computed.
-    """
-
-    def __init__(self, layer: nn.Linear, sites: Sequence[Site | None], rows: Sequence[slice] | None) -> None:
-        self.layer = layer
-        self.sites = list(sites)
-        self.rows = rows
-        self.shared: Callable[[Tensor], Tensor] = layer.forward
-
-    def __call__(self, x: Tensor) -> Tensor:
-        spans = _spans(x.shape[0], len(self.sites), self.rows)
-        runs = list(_runs(spans, self.sites, x.shape[0]))
-        own = all(isinstance(run[0], Site) and run[0].base is not None for _, run in runs)
-        y = None if own else self.shared(x)
-        parts = [self._part(run, x[span], None if y is None else y[span]) for span, run in runs]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-    def _part(self, run: list[Site | None], x: Tensor, y: Tensor | None) -> Tensor:
-        """One run of rows: `run` is one member, or several low-rank ones to be computed together."""
-        site = run[0]
-        if site is not None and site.base is not None:
-            y = cast(Tensor, site.base(x))
-            if self.layer.bias is not None:
-                y = y + self.layer.bias
-        assert y is not None, "a run without its own base needs the shared output"
-        if site is None:
-            return y
-        return together(cast(list[LowRank], run), x, y) if len(run) > 1 else site(x, y)
-
-
-def _spans(batch: int, members: int, rows: Sequence[slice] | None) -> list[slice]:
-    """The rows of each member: as given, or equal contiguous shares of the batch."""
-    if rows is None:
-        if batch % members:
-            raise RuntimeError(f"{batch} rows do not split equally among {members} adapters; give rows=")
-        share = batch // members
-        return [slice(k * share, (k + 1) * share) for k in range(members)]
-    if max(span.stop for span in rows) > batch:
-        raise RuntimeError(f"the route covers rows up to {max(s.stop for s in rows)}, the batch has {batch}")
-    return list(rows)
-
-
-def _runs(
-    spans: Sequence[slice], sites: Sequence[Site | None], batch: int
-) -> Iterator[tuple[slice, list[Site | None]]]:
-    """Cover the batch from top to bottom: (rows, sites), with neighbours that can be grouped in one run."""
-    owned = [(span, site) for span, site in zip(spans, sites, strict=True) if span.stop > span.start]
-    ordered = sorted(owned, key=lambda pair: pair[0].start)
-    at = 0
-    i = 0
-    while i < len(ordered):
-        span, site = ordered[i]
-        if span.start > at:
-            yield slice(at, span.start), [None]
-        stop, run = span.stop, [site]
-        while i + 1 < len(ordered) and _join(ordered[i], ordered[i + 1]):
-            i += 1
-            stop = ordered[i][0].stop
-            run.append(ordered[i][1])
-        yield slice(span.start, stop), run
-        at = stop
-        i += 1
-    if at < batch or not ordered:
-        yield slice(at, batch), [None]
-
-
-def _join(one: tuple[slice, Site | None], two: tuple[slice, Site | None]) -> bool:
-    """Whether two neighbouring members can be computed in one batched product."""
-    (a, left), (b, right) = one, two
-    if not (isinstance(left, LowRank) and isinstance(right, LowRank)) or left.base or right.base:
-        return False
-    return a.stop == b.start and a.stop - a.start == b.stop - b.start and left.groupable(right)
-
-
-_busy: WeakSet[nn.Module] = WeakSet()
-
-
-@contextmanager
-def routed(model: nn.Module, *adapters: Adapter, rows: Sequence[slice] | None = None) -> Iterator[None]:
-    """Turn adapters on: inside, rows of the batch (dimension 0 of every layer's input) belong to them.
-
-    One adapter takes all rows, whatever the batch. Of K adapters member k takes `rows[k]`, or the k-th of K
-    equal contiguous shares. Rows that nobody owns see the pretrained model. Run the backward inside too:
-    gradient checkpointing computes the forward again. Routes on one model do not nest (RuntimeError).
-    """
-    _check_route(model, adapters, rows)
-    names = dict.fromkeys(name for adapter in adapters for name in adapter.sites)
-    layers = {name: cast(nn.Linear, model.get_submodule(name)) for name in names}
-    touched = [model, *layers.values()]
-    if any(module in _busy for module in touched):
-        raise RuntimeError("this model is already inside a route; routes do not nest, so leave the first one")
-    with ExitStack() as stack:
-        for module in touched:
-            _busy.add(module)
-            stack.callback(_busy.discard, module)
-        for adapter in adapters:
-            stack.enter_context(adapter.installed())
-        for name, layer in layers.items():
-            sites = [adapter.sites.get(name) for adapter in adapters]
-            stack.callback(_restore, layer, layer.__dict__.get("forward"))
-            layer.__dict__["forward"] = AdaptedForward(layer, sites, rows)
-        yield
-
-
-def _restore(layer: nn.Module, forward: object | None) -> None:
-    """Give a layer the forward back that it had on the instance, or none."""
-    del layer.__dict__["forward"]
-    if forward is not None:
-        layer.__dict__["forward"] = forward
-
-
-def _check_route(model: nn.Module, adapters: Sequence[Adapter], rows: Sequence[slice] | None) -> None:
-    """Refuse a route that cannot mean anything."""
-    for adapter in adapters:
-        if not adapter.attached or adapter.model is not model:
-            where = "another model" if adapter.attached else "no model any more"
-            raise RuntimeError(f"this {adapter.variant.name} adapter is attached to {where}; attach it first")
-        if len(adapters) > 1 and not adapter.variant.packable:
-            raise RuntimeError(f"{adapter.variant.name} cannot share a pass; route it alone")
-    if rows is None:
-        return
-    if len(rows) != len(adapters):
-        raise RuntimeError(f"{len(rows)} spans of rows for {len(adapters)} adapters; give one each")
-    if any(span.start is None or span.stop is None or span.step not in (None, 1) for span in rows):
-        raise RuntimeError(f"rows must be slices with a start and a stop, got {list(rows)}")
-    spans = sorted((span.start, span.stop) for span in rows)
-    if any(a[1] > b[0] for a, b in pairwise(spans)):
-        raise RuntimeError(f"rows overlap: {list(rows)}; a row belongs to one adapter")

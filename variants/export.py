@@ -47,7 +47,11 @@ def merge(adapter: Adapter) -> dict[str, Tensor]:
 def write(adapter: Adapter, folder: Path) -> Path:
     """A PEFT folder if every site has low-rank factors of one rank and scale, else merged plain weights."""
     found = {name: site.factors() for name, site in adapter.sites.items()}
-    factors = {name: f for name, f in found.items() if f is not None}
+    factors = {
+        name: (f.A, f.B, f.scale)
+        for name, f in found.items()
+        if f is not None and adapter.sites[name].base is None
+    }
     kinds = {(len(A), scale) for A, _, scale in factors.values()}
     if len(factors) == len(found) and len(kinds) == 1:
         return write_peft(adapter.model, factors, folder)

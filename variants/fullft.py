@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from variants import export
 from variants.attach import Freeze
-from variants.interface import Adapter, Group, Variant
+from variants.interface import Adapter, Calibration, Group, Variant
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class FullFT(Variant):
     packable: ClassVar[bool] = False
     trains_base: ClassVar[bool] = True
 
-    def attach(self, model: nn.Module, seed: int) -> FullAdapter:
+    def attach(self, model: nn.Module, seed: int, calibration: Calibration | None = None) -> FullAdapter:
         adapter = FullAdapter(self, model, seed)
         Freeze.add(adapter)
         return adapter

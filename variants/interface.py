@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from torch import Tensor, nn
 
+from variants import spec
+from variants.spec import VariantError as VariantError
+
 if TYPE_CHECKING:
     from variants.site import Site
-
-
-class VariantError(ValueError):
-    """A user's mistake about a variant: one line with the value, what was expected, the next step."""
 
 
 @dataclass
@@ -29,12 +27,24 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Examples of the training split that a data-driven start may look at.
+
+    `losses()` runs the model over them once more, one row without padding at a time, and yields the training
+    loss of each with its graph. What a method wants to see it takes by hooks on the layers meanwhile.
+    """
+
+    losses: Callable[[], Iterator[Tensor]]
+
+
+@dataclass(frozen=True)
 class Variant(ABC):
     """A method of fine-tuning with its settings, which are the fields of the dataclass and survive JSON.
 
     A subclass raises `revision` whenever its numbers change. `phases` is how many stretches of training
-    it needs, `packable` says whether it can share one frozen base with other members of a pack, and
-    `trains_base` that the model's own weights train (so that the base is best kept in float32).
+    it needs, `packable` says whether it can share one frozen base with other members of a pack,
+    `trains_base` that the model's own weights train (so that the base is best kept in float32), and
+    `starts_at_base` that before the first step the adapted model computes what the pretrained one does.
     """
 
     name: ClassVar[str]
@@ -43,21 +53,38 @@ class Variant(ABC):
     packable: ClassVar[bool] = True
     phases: ClassVar[int] = 1
     trains_base: ClassVar[bool] = False
+    starts_at_base: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for setting in fields(self):
-            value = _typed(self.name, setting.name, setting.type, getattr(self, setting.name))
+            value = spec.typed(self.name, setting.name, setting.type, getattr(self, setting.name))
             object.__setattr__(self, setting.name, value)
+
+    @classmethod
+    def read(cls, text: str) -> dict[str, Any]:
+        """Settings as typed behind the name's colon: "rank=8,alpha=16". Raises VariantError."""
+        return spec.read(cls.name, text, {f.name: f.type for f in fields(cls)})
+
+    @classmethod
+    def build(cls, settings: Mapping[str, Any]) -> Self:
+        """The variant with these settings, the others at their defaults. Raises VariantError."""
+        spec.known(cls.name, settings, [f.name for f in fields(cls)])
+        return cls(**settings)
 
     def settings(self) -> dict[str, Any]:
         """Every setting by name; `registry.build(name, settings)` gives an equal variant."""
         return asdict(self)
 
+    @property
+    def calibration_rows(self) -> int:
+        """How many training examples the start looks at; if any, `attach` is given a Calibration."""
+        return 0
+
     def check(self, model: nn.Module) -> None:  # noqa: B027 - a default, not a method left to write
         """Raise VariantError if this variant cannot live on `model`."""
 
     @abstractmethod
-    def attach(self, model: nn.Module, seed: int) -> Adapter:
+    def attach(self, model: nn.Module, seed: int, calibration: Calibration | None = None) -> Adapter:
         """Put this variant on `model`. The same seed gives a bit-equal adapter. Raises VariantError."""
 
 
@@ -65,6 +92,7 @@ class Adapter(ABC):
     """A variant living on one model. It is on inside `routed(model, adapter)` and nowhere else.
 
     `sites` holds the adapted layers by name; it is empty for a method that works on the model as a whole.
+    `step` is the training step of the phase, None outside training: dropout is on only inside it.
     """
 
     def __init__(
@@ -75,7 +103,13 @@ class Adapter(ABC):
         self.seed = seed
         self.sites: dict[str, Site] = sites or {}
         self.phase = 0
+        self.step: int | None = None
         self.attached = True
+
+    @property
+    def packable(self) -> bool:
+        """Whether this adapter can share one pass with others."""
+        return self.variant.packable
 
     @abstractmethod
     def groups(self) -> list[Group]:
@@ -86,6 +120,16 @@ class Adapter(ABC):
         if not 0 <= phase < self.variant.phases:
             raise ValueError(f"{self.variant.name} has phases 0..{self.variant.phases - 1}, got {phase}")
         self.phase = phase
+
+    def begin(self, steps: int) -> None:  # noqa: B027 - a default, not a method left to write
+        """A phase of this many steps begins."""
+
+    def penalty(self) -> Tensor | None:
+        """What is added to the member's loss, if anything."""
+        return None
+
+    def stepped(self, step: int) -> None:  # noqa: B027 - a default, not a method left to write
+        """The optimiser has taken step `step` (0, 1, ...) of the phase; gradients are still there."""
 
     def trainable(self) -> int:
         """How many numbers train in the current phase."""
@@ -110,23 +154,3 @@ class Adapter(ABC):
     def installed(self) -> AbstractContextManager[None]:
         """What else must be in place while this adapter is routed, beside its sites."""
         return nullcontext()
-
-
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a word"}
-
-
-def _typed(variant: str, name: str, kind: Any, value: Any) -> Any:
-    """`value` as `kind`; whole floats become int, so that alpha=16 and alpha=16.0 are one variant."""
-    kind = getattr(kind, "__name__", kind)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    fits = {
-        "int": is_number and isinstance(value, int),
-        "float": is_number,
-        "bool": isinstance(value, bool),
-        "str": isinstance(value, str),
-    }
-    if not fits.get(kind, True):
-        raise VariantError(f"{variant}: {name} must be {_KINDS[kind]}, got {value!r}")
-    if kind == "float":
-        return int(value) if float(value).is_integer() else float(value)
-    return value

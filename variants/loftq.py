@@ -19,11 +19,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from variants.attach import LowRankVariant
 from variants.interface import VariantError
+from variants.lowrank import LowRankVariant
 from variants.pissa import principal
 from variants.quantise import BITS, QuantisedWeight, decode, encode
 from variants.site import Start
+from variants.targets import Kind
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class LoftQ(LowRankVariant):
 
     name: ClassVar[str] = "loftq"
     summary: ClassVar[str] = "LoRA on a 4-bit base, both started together to approximate the weight"
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("linear",)
+    starts_at_base: ClassVar[bool] = False
 
     bits: int = 4
     iterations: int = 5

@@ -4,7 +4,7 @@
     A ~ U(-1/sqrt(d_in), 1/sqrt(d_in)),  B = 0
 
 Source: Hu et al., arXiv 2106.09685, section 4.1. The draw of A is that of the authors' code and of peft
-(kaiming_uniform with a = sqrt(5)), not the Gaussian of the paper. No dropout.
+(kaiming_uniform with a = sqrt(5)), not the Gaussian of the paper.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from variants.attach import LowRankVariant
+from variants.lowrank import LowRankVariant
 from variants.site import Start, uniform
 
 
@@ -26,8 +26,7 @@ class LoRA(LowRankVariant):
     name: ClassVar[str] = "lora"
     summary: ClassVar[str] = "low-rank update B A beside the frozen weight; A random, B zero"
 
-    rank: int = 16
-    alpha: float = 32
+    alpha: float | str = 32
 
     def start(self, weight: Tensor, rng: torch.Generator) -> Start:
         """A random, B zero: the product is zero, so the layer starts as W."""

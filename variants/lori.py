@@ -21,8 +21,9 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
-from variants.attach import LowRankVariant, SiteAdapter
+from variants.attach import SiteAdapter
 from variants.interface import VariantError
+from variants.lowrank import LowRankVariant
 from variants.site import LowRank, Start, generator, uniform
 
 
@@ -34,7 +35,7 @@ class LoRID(LowRankVariant):
     summary: ClassVar[str] = "LoRA with A random and frozen; only B trains"
 
     rank: int = 32
-    alpha: float = 64
+    alpha: float | str = "2r"
 
     def start(self, weight: Tensor, rng: torch.Generator) -> Start:
         """A random and frozen, B zero: the layer starts as W."""
@@ -69,7 +70,8 @@ class LoRIS(LoRID):
             A = None
             if self.fresh_a:
                 rng = generator(adapter.seed, name, "fresh A")
-                A = uniform(self.rank, site.A.shape[1], rng, site.A.device)
+                rows, columns = site.A.shape[:-1].numel(), site.A.shape[-1]
+                A = uniform(rows, columns, rng, site.A.device).view_as(site.A) * self.init_scale
             site.restart(mask, A)
 
 

@@ -20,7 +20,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from variants.attach import LowRankVariant
+from variants.lowrank import LowRankVariant
 from variants.site import Start
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
-from difflib import get_close_matches
 from typing import Any
 
+from variants import spec
 from variants.fullft import FullFT
 from variants.interface import Variant, VariantError
 from variants.loftq import LoftQ
@@ -17,6 +16,7 @@ from variants.pissa import PiSSA
 
 BUILTIN: dict[str, type[Variant]] = {cls.name: cls for cls in (LoRA, PiSSA, LoftQ, LoRID, LoRIS, FullFT)}
 ALIASES = {"lori": "lori-s"}
+BEGINS = re.compile(r"[^:=]*(:|$)")  # a piece that begins a variant, and not a setting
 
 
 def names() -> list[str]:
@@ -34,46 +34,32 @@ def get(name: str) -> type[Variant]:
     word = name.strip().lower()
     word = ALIASES.get(word, word)
     if word not in BUILTIN:
-        near = _nearest(word, [*BUILTIN, *ALIASES])
+        near = spec.nearest(word, [*BUILTIN, *ALIASES])
         raise VariantError(f"unknown variant {name!r}; nearest is {near!r} (of {', '.join(BUILTIN)})")
     return BUILTIN[word]
 
 
 def build(name: str, settings: Mapping[str, Any]) -> Variant:
     """The variant with these settings, the others at their defaults. Raises VariantError."""
-    cls = get(name)
-    known = [setting.name for setting in fields(cls)]
-    for key in settings:
-        if key not in known:
-            hint = f"nearest is {_nearest(key, known)!r} (of {', '.join(known)})" if known else "it has none"
-            raise VariantError(f"{cls.name}: unknown setting {key!r}; {hint}")
-    return cls(**settings)
+    return get(name).build(settings)
 
 
-def parse(spec: str) -> Variant:
+def parse(text: str) -> Variant:
     """One variant as typed: "lora" or "lora:rank=8,alpha=16". Raises VariantError."""
-    name, _, text = spec.partition(":")
+    name, _, rest = text.partition(":")
     cls = get(name)
-    kinds: dict[str, Any] = {f.name: getattr(f.type, "__name__", f.type) for f in fields(cls)}
-    settings: dict[str, Any] = {}
-    for pair in filter(None, (piece.strip() for piece in text.split(","))):
-        key, equals, value = (piece.strip() for piece in pair.partition("="))
-        if not equals:
-            raise VariantError(f"{cls.name}: expected setting=value, got {pair!r}")
-        if key in settings:
-            raise VariantError(f"{cls.name}: setting {key!r} is given twice")
-        settings[key] = _value(value, kinds.get(key, "str"))
-    return build(cls.name, settings)
+    return cls.build(cls.read(rest))
 
 
-def parse_list(spec: str) -> list[Variant]:
-    """Several variants: "lora:rank=8,alpha=16,pissa,lori". A piece with "=" alone belongs to the one before.
+def parse_list(text: str) -> list[Variant]:
+    """Several variants: "lora:rank=8,alpha=16,pissa,lori". A piece that begins with setting= goes on with the
+    variant before it.
 
     Raises VariantError on an empty list and on the same variant with the same settings twice.
     """
     specs: list[str] = []
-    for piece in filter(None, (piece.strip() for piece in spec.split(","))):
-        if "=" not in piece or ":" in piece:
+    for piece in spec.split(text):
+        if BEGINS.match(piece):
             specs.append(piece)
         elif specs:
             specs[-1] += ("," if ":" in specs[-1] else ":") + piece
@@ -86,21 +72,3 @@ def parse_list(spec: str) -> list[Variant]:
         if variant in variants[:i]:
             raise VariantError(f"{specs[i]!r} is given twice (as {variant}); name each variant once")
     return variants
-
-
-def _value(text: str, kind: Any) -> Any:
-    """`text` read as a setting of this kind; what cannot be read is left for the variant to refuse."""
-    if kind == "bool":
-        return {"true": True, "false": False}.get(text.lower(), text)
-    if kind == "int" and re.fullmatch(r"[+-]?\d+", text):
-        return int(text)
-    if kind in ("int", "float"):
-        try:
-            return float(text)
-        except ValueError:
-            return text
-    return text
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    return get_close_matches(word, known, n=1, cutoff=0.0)[0]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class FrozenWeight(nn.Module):
@@ -34,18 +35,35 @@ class Start:
     base: FrozenWeight | None = None
 
 
+@dataclass(frozen=True)
+class Factors:
+    """A change that is low-rank: W_now = W + scale*B*A, A [r, d_in], B [d_out, r].
+
+    W is the site's own base where it has one. With `magnitude` [d_out] every output row of that sum is
+    brought to this norm.
+    """
+
+    A: Tensor
+    B: Tensor
+    scale: float
+    magnitude: Tensor | None = None
+
+
 class Site(nn.Module):
     """One adapted layer, held by the adapter and never registered in the model.
 
     `base` is the site's own frozen weight, or None when it stands on the pretrained one. It is set on the
-    instance only: a class attribute of that name would hide the submodule.
+    instance only: a class attribute of that name would hide the submodule. `moment` is (phase, step) inside
+    a training step, else None. `of_parameter`: it adapts a parameter, not what a module gives out.
     """
 
     base: FrozenWeight | None
+    of_parameter: bool = False
 
     def __init__(self, base: FrozenWeight | None = None) -> None:
         super().__init__()
         self.base = base
+        self.moment: tuple[int, int] | None = None
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """The adapted output [..., d_out] for the input x [..., d_in] and the base's output y."""
@@ -55,13 +73,17 @@ class Site(nn.Module):
         """W_now - W in float32, for the pretrained weight W [d_out, d_in]."""
         raise NotImplementedError
 
-    def factors(self) -> tuple[Tensor, Tensor, float] | None:
-        """(A, B, s) with W_now = W + s*B*A, or None where the change is not low-rank against W."""
+    def factors(self) -> Factors | None:
+        """The change as factors, or None where it has none."""
         return None
 
     def trained(self) -> dict[str, nn.Parameter]:
         """This site's parameters that train now, by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def trainable(self) -> int:
+        """How many numbers train now."""
+        return sum(p.numel() for p in self.trained().values())
 
 
 class LowRank(Site):
@@ -69,16 +91,20 @@ class LowRank(Site):
 
     Pinned, it computes y + s*((B - B0)(A x) + B0((A - A0) x)): zero at the start, the gradients of the
     stored residual W - s*B0*A0, and a plain LoRA of rank 2r against the untouched W.
-    A `mask` on B zeroes the gradient of every entry outside it.
+    A `mask` on B zeroes the gradient of every entry outside it. Dropout acts on x, and only in training.
+    On an embedding x are token ids: y + s*B[x] A, with B [vocabulary, r] and A [r, d], without dropout.
     """
 
     A0: Tensor
     B0: Tensor
     mask: Tensor | None
 
-    def __init__(self, start: Start, scale: float) -> None:
+    def __init__(self, start: Start, scale: float, dropout: float = 0.0, embedding: bool = False) -> None:
         super().__init__(start.base)
         self.scale = scale
+        self.dropout = dropout
+        self.embedding = embedding
+        self.key: tuple[object, ...] = ()
         self.pinned = start.pinned
         self.A = nn.Parameter(start.A.float().contiguous(), requires_grad="A" in start.trains)  # [r, d_in]
         self.B = nn.Parameter(start.B.float().contiguous(), requires_grad="B" in start.trains)  # [d_out, r]
@@ -90,21 +116,34 @@ class LowRank(Site):
         """The factors that the forward uses, A' [r', d_in] and B' [d_out, r'], with r' = 2r when pinned."""
         if not self.pinned:
             return self.A, self.B
-        return torch.cat([self.A, self.A - self.A0]), torch.cat([self.B - self.B0, self.B0], dim=1)
+        return torch.cat([self.A, self.A - self.A0], dim=-2), torch.cat([self.B - self.B0, self.B0], dim=-1)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return together([self], x, y)
+        if not self.embedding:
+            return together([self], x, y)
+        A, B = self.pair()
+        return (y.float() + self.scale * (F.embedding(x, B) @ A)).to(y.dtype)
+
+    def drop(self, x: Tensor) -> Tensor:
+        """x under dropout: entries go by a draw from (seed, layer, phase, step) alone."""
+        if not self.dropout or self.moment is None:
+            return x
+        rng = generator(0, *self.key, *self.moment, device=x.device)
+        kept = torch.rand(x.shape, generator=rng, device=x.device) >= self.dropout
+        return x * kept / (1 - self.dropout)
 
     def delta(self, weight: Tensor) -> Tensor:
         A, B = (factor.detach() for factor in self.pair())
         product = self.scale * (B @ A)
         return product if self.base is None else self.base.dense() - weight.float() + product
 
-    def factors(self) -> tuple[Tensor, Tensor, float] | None:
-        if self.base is not None:
-            return None
+    def factors(self) -> Factors | None:
         A, B = self.pair()
-        return A.detach(), B.detach(), self.scale
+        return Factors(A.detach(), B.detach(), self.scale) if A.ndim == 2 else None
+
+    def trainable(self) -> int:
+        outside = 0 if self.mask is None else self.mask.numel() - int(self.mask.sum())
+        return super().trainable() - outside
 
     def restart(self, mask: Tensor, A: Tensor | None = None) -> None:
         """Start B again at zero, training only inside the boolean `mask` [d_out, r]; a new A if given."""
@@ -116,12 +155,24 @@ class LowRank(Site):
 
     def groupable(self, other: LowRank) -> bool:
         """Whether the two may be computed in one batched product."""
-        return (self.scale, self.pinned, self.A.shape, self.B.shape) == (
-            other.scale,
-            other.pinned,
-            other.A.shape,
-            other.B.shape,
-        )
+        if self.embedding or other.embedding or self.scale != other.scale:
+            return False
+        (A, B), (A2, B2) = self.pair(), other.pair()
+        return A.shape == A2.shape and B.shape == B2.shape
+
+
+class Experts(LowRank):
+    """Low-rank changes of fused experts: A [experts, r, d_in] and B [experts, d_out, r] of one parameter.
+
+    Its layer's function is the experts module's own, run with W + s*B*A in the parameter's place.
+    """
+
+    of_parameter = True
+
+    def adapted(self, weight: Tensor) -> Tensor:
+        """W + s*B*A [experts, d_out, d_in] in the weight's type, with its graph."""
+        A, B = self.pair()
+        return (weight.float() + self.scale * (B @ A)).to(weight.dtype)
 
 
 def together(sites: Sequence[LowRank], x: Tensor, y: Tensor) -> Tensor:
@@ -129,6 +180,10 @@ def together(sites: Sequence[LowRank], x: Tensor, y: Tensor) -> Tensor:
     pairs = [site.pair() for site in sites]
     A = torch.stack([A for A, _ in pairs])  # [K, r, d_in]
     B = torch.stack([B for _, B in pairs])  # [K, d_out, r]
+    if any(site.dropout and site.moment is not None for site in sites):
+        x = torch.cat(
+            [site.drop(part) for site, part in zip(sites, x.float().chunk(len(sites)), strict=True)]
+        )
     inner = torch.bmm(x.reshape(len(sites), -1, x.shape[-1]).float(), A.mT)  # [K, n, r]
     flat = y.reshape(len(sites), -1, y.shape[-1]).float()  # [K, n, d_out]
     return torch.baddbmm(flat, inner, B.mT, alpha=sites[0].scale).view(y.shape).to(y.dtype)
@@ -140,8 +195,8 @@ def uniform(rows: int, columns: int, rng: torch.Generator, device: torch.device)
     return torch.empty(rows, columns).uniform_(-bound, bound, generator=rng).to(device)
 
 
-def generator(seed: int, *parts: object) -> torch.Generator:
-    """A CPU generator seeded by a stable hash of (seed, parts), the same in every process."""
+def generator(seed: int, *parts: object, device: torch.device | None = None) -> torch.Generator:
+    """A generator (on the CPU if not told) seeded by a stable hash of (seed, parts)."""
     text = "\x1f".join(str(part) for part in (seed, *parts))
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-    return torch.Generator().manual_seed(number)
+    return torch.Generator(device or "cpu").manual_seed(number)

@@ -11,7 +11,7 @@ from suite.batches import Encoded
 from suite.record import Recipe
 from suite.train import Member, train
 from variants import registry
-from variants.attach import routed
+from variants.route import routed
 
 PAD = 0
 

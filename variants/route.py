@@ -1,0 +1,151 @@
+"""Turning adapters on: which rows of a batch belong to which of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+from typing import cast
+from weakref import WeakSet
+
+import torch
+from torch import Tensor, nn
+
+from variants.interface import Adapter
+from variants.site import LowRank, Site, together
+
+
+class AdaptedForward:
+    """Stands in for the forward of one Linear inside a route: each span of rows goes to its site.
+
+    `sites[k]` is None where member k leaves this layer alone. When every row brings its own base, the
+    shared product with the pretrained weight is not computed.
+    """
+
+    def __init__(self, layer: nn.Linear, sites: Sequence[Site | None], rows: Sequence[slice] | None) -> None:
+        self.layer = layer
+        self.sites = list(sites)
+        self.rows = rows
+        self.shared: Callable[[Tensor], Tensor] = layer.forward
+
+    def __call__(self, x: Tensor) -> Tensor:
+        spans = _spans(x.shape[0], len(self.sites), self.rows)
+        runs = list(_runs(spans, self.sites, x.shape[0]))
+        own = all(isinstance(run[0], Site) and run[0].base is not None for _, run in runs)
+        y = None if own else self.shared(x)
+        parts = [self._part(run, x[span], None if y is None else y[span]) for span, run in runs]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _part(self, run: list[Site | None], x: Tensor, y: Tensor | None) -> Tensor:
+        """One run of rows: `run` is one member, or several low-rank ones to be computed together."""
+        site = run[0]
+        if site is not None and site.base is not None:
+            y = cast(Tensor, site.base(x))
+            if self.layer.bias is not None:
+                y = y + self.layer.bias
+        assert y is not None, "a run without its own base needs the shared output"
+        if site is None:
+            return y
+        return together(cast(list[LowRank], run), x, y) if len(run) > 1 else site(x, y)
+
+
+def _spans(batch: int, members: int, rows: Sequence[slice] | None) -> list[slice]:
+    """The rows of each member: as given, or equal contiguous shares of the batch."""
+    if rows is None:
+        if batch % members:
+            raise RuntimeError(f"{batch} rows do not split equally among {members} adapters; give rows=")
+        share = batch // members
+        return [slice(k * share, (k + 1) * share) for k in range(members)]
+    if max(span.stop for span in rows) > batch:
+        raise RuntimeError(f"the route covers rows up to {max(s.stop for s in rows)}, the batch has {batch}")
+    return list(rows)
+
+
+def _runs(
+    spans: Sequence[slice], sites: Sequence[Site | None], batch: int
+) -> Iterator[tuple[slice, list[Site | None]]]:
+    """Cover the batch from top to bottom: (rows, sites), with neighbours that can be grouped in one run."""
+    owned = [(span, site) for span, site in zip(spans, sites, strict=True) if span.stop > span.start]
+    ordered = sorted(owned, key=lambda pair: pair[0].start)
+    at = 0
+    i = 0
+    while i < len(ordered):
+        span, site = ordered[i]
+        if span.start > at:
+            yield slice(at, span.start), [None]
+        stop, run = span.stop, [site]
+        while i + 1 < len(ordered) and _join(ordered[i], ordered[i + 1]):
+            i += 1
+            stop = ordered[i][0].stop
+            run.append(ordered[i][1])
+        yield slice(span.start, stop), run
+        at = stop
+        i += 1
+    if at < batch or not ordered:
+        yield slice(at, batch), [None]
+
+
+def _join(one: tuple[slice, Site | None], two: tuple[slice, Site | None]) -> bool:
+    """Whether two neighbouring members can be computed in one batched product."""
+    (a, left), (b, right) = one, two
+    if not (isinstance(left, LowRank) and isinstance(right, LowRank)) or left.base or right.base:
+        return False
+    return a.stop == b.start and a.stop - a.start == b.stop - b.start and left.groupable(right)
+
+
+_busy: WeakSet[nn.Module] = WeakSet()
+
+
+@contextmanager
+def routed(model: nn.Module, *adapters: Adapter, rows: Sequence[slice] | None = None) -> Iterator[None]:
+    """Turn adapters on: inside, rows of the batch (dimension 0 of every layer's input) belong to them.
+
+    One adapter takes all rows, whatever the batch. Of K adapters member k takes `rows[k]`, or the k-th of K
+    equal contiguous shares. Rows that nobody owns see the pretrained model. Run the backward inside too:
+    gradient checkpointing computes the forward again. Routes on one model do not nest (RuntimeError).
+    """
+    _check_route(model, adapters, rows)
+    names = dict.fromkeys(
+        n for adapter in adapters for n, site in adapter.sites.items() if not site.of_parameter
+    )
+    layers = {name: cast(nn.Linear, model.get_submodule(name)) for name in names}
+    touched = [model, *layers.values()]
+    if any(module in _busy for module in touched):
+        raise RuntimeError("this model is already inside a route; routes do not nest, so leave the first one")
+    with ExitStack() as stack:
+        for module in touched:
+            _busy.add(module)
+            stack.callback(_busy.discard, module)
+        for adapter in adapters:
+            stack.enter_context(adapter.installed())
+        for name, layer in layers.items():
+            sites = [adapter.sites.get(name) for adapter in adapters]
+            stack.callback(_restore, layer, layer.__dict__.get("forward"))
+            layer.__dict__["forward"] = AdaptedForward(layer, sites, rows)
+        yield
+
+
+def _restore(layer: nn.Module, forward: object | None) -> None:
+    """Give a layer the forward back that it had on the instance, or none."""
+    del layer.__dict__["forward"]
+    if forward is not None:
+        layer.__dict__["forward"] = forward
+
+
+def _check_route(model: nn.Module, adapters: Sequence[Adapter], rows: Sequence[slice] | None) -> None:
+    """Refuse a route that cannot mean anything."""
+    for adapter in adapters:
+        if not adapter.attached or adapter.model is not model:
+            where = "another model" if adapter.attached else "no model any more"
+            raise RuntimeError(f"this {adapter.variant.name} adapter is attached to {where}; attach it first")
+        if len(adapters) > 1 and not adapter.packable:
+            raise RuntimeError(f"{adapter.variant.name} cannot share a pass; route it alone")
+    if rows is None:
+        return
+    if len(rows) != len(adapters):
+        raise RuntimeError(f"{len(rows)} spans of rows for {len(adapters)} adapters; give one each")
+    if any(span.start is None or span.stop is None or span.step not in (None, 1) for span in rows):
+        raise RuntimeError(f"rows must be slices with a start and a stop, got {list(rows)}")
+    spans = sorted((span.start, span.stop) for span in rows)
+    if any(a[1] > b[0] for a, b in pairwise(spans)):
+        raise RuntimeError(f"rows overlap: {list(rows)}; a row belongs to one adapter")
