@@ -17,6 +17,7 @@ PACKAGES = (
     "transformers",
     "tokenizers",
     "safetensors",
+    "peft",
     "lm-eval",
     "datasets",
     "numpy",
