@@ -21,11 +21,15 @@ from suite.store import Store
 
 
 def losses(store: Path) -> dict[str, dict[float, dict[str, float]]]:
-    """variant -> rate -> task -> validation log loss, mean over seeds; infinite where a cell diverged."""
+    """variant -> rate -> task -> validation log loss, mean over seeds; infinite where a cell diverged.
+
+    Records without a rate or without that loss (imported ones) are left out.
+    """
     found: dict[tuple[str, float, str], list[float]] = defaultdict(list)
     for record in Store(store).records():
-        loss = record.after.log_loss["validation"] if record.after else math.inf
-        found[record.cell.variant.name, record.cell.learning_rate, record.cell.task.name].append(loss)
+        cell, loss = record.cell, record.after.log_loss.get("validation") if record.after else math.inf
+        if record.source is None and cell.learning_rate is not None and loss is not None:
+            found[cell.variant.name, cell.learning_rate, cell.task.name].append(loss)
     table: dict[str, dict[float, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for (variant, rate, task), values in sorted(found.items()):
         table[variant][rate][task] = sum(values) / len(values)

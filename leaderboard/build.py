@@ -23,7 +23,7 @@ from suite import summary, words
 from suite.record import Record, Scores
 from suite.store import Store, StoreError, write_whole
 
-DATA_VERSION = 1
+DATA_VERSION = 2
 
 _HERE = Path(__file__).parent
 
@@ -51,7 +51,7 @@ def data(records: Iterable[Record]) -> dict[str, Any]:
     found = {record.id: record for record in records}
     return {
         "version": DATA_VERSION,
-        "newest": max((record.provenance.created for record in found.values()), default=None),
+        "newest": max(filter(None, (record.provenance.created for record in found.values())), default=None),
         "boards": [_board(board, found) for board in summary.boards(found.values())],
     }
 
@@ -67,13 +67,18 @@ def render(site: dict[str, Any]) -> str:
     )
     environment.filters |= {
         "points": lambda value: words.points(value).replace("-", "\N{MINUS SIGN}"),
+        "score": words.score,
         "count": words.count,
+        "rate": words.rate,
         "duration": words.duration,
         "rates": words.rates,
         "outcome": words.outcome,
         "memory": _memory,
         "breakable": lambda name: Markup(str(escape(name)).replace("_", "_<wbr>")),
-        "most_gain": lambda board: _most(gain for row in board["rows"] for gain in row["gains"].values()),
+        "compared": _compared,
+        "most_compared": lambda board: _most(
+            m for row in board["rows"] for m in _compared(row, board).values()
+        ),
         "most_forgetting": lambda board: _most(row["forgetting"] for row in board["rows"]),
     }
     style, script = _static("site.css"), _static("site.js")
@@ -92,14 +97,23 @@ def _board(board: summary.Board, records: dict[str, Record]) -> dict[str, Any]:
     tasks = summary.task_labels(records[name] for row in board.rows for name in row.records)
     fields = asdict(board) | {
         "seeds": board.seeds,
+        "scores_only": board.scores_only,
+        "forgetting_known": board.forgetting_known,
         "base": board.base.model_dump(mode="json"),
-        "recipes": {task: recipe.model_dump(mode="json") for task, recipe in board.recipes.items()},
+        "recipes": {
+            task: recipe.model_dump(mode="json") if recipe else None for task, recipe in board.recipes.items()
+        },
         "recipe_lines": {task: words.recipe_line(recipe) for task, recipe in board.recipes.items()},
     }
     for row in fields["rows"]:
         cells = [_cell(tasks[name], records[name]) for name in row["records"]]
-        row["cells"] = sorted(cells, key=lambda cell: (cell["task"], cell["seed"], cell["record"]))
+        row["cells"] = sorted(cells, key=_order)
     return fields
+
+
+def _order(cell: dict[str, Any]) -> tuple[str, bool, int, str]:
+    """By task and seed; cells without a seed come last."""
+    return cell["task"], cell["seed"] is None, cell["seed"] or 0, cell["record"]
 
 
 def _cell(task: str, record: Record) -> dict[str, Any]:
@@ -115,7 +129,7 @@ def _cell(task: str, record: Record) -> dict[str, Any]:
         "error": record.error,
         "target": target,
         "before": _finite(100 * record.before.target[target].value) if record.before else None,
-        "after": _finite(100 * record.after.target[target].value) if record.after else None,
+        "after": _finite(record.score),
         "gain": _finite(record.gain),
         "forgetting": _finite(record.forgetting),
         "forgetting_by_skill": {name: _finite(drop) for name, drop in record.forgetting_by_skill.items()},
@@ -125,8 +139,31 @@ def _cell(task: str, record: Record) -> dict[str, Any]:
         "train_seconds": cost.train_wall_s if cost else None,
         "peak_memory_bytes": cost.peak_memory_bytes if cost else None,
         "memory_method": cost.memory_method if cost else None,
+        "effect": _effect(record),
+        "weights": record.weights,
+        "source": _source(record),
         **where.model_dump(mode="json"),
     }
+
+
+def _effect(record: Record) -> dict[str, float | None] | None:
+    """How far the adapter moves the logits; the norm of each delta stays in the record."""
+    if (effect := record.effect) is None:
+        return None
+    return {
+        "from_base": _finite(effect.from_base),
+        "from_start": _finite(effect.from_start),
+        "delta_norm": _finite(effect.delta_norm),
+        "reload_error": _finite(effect.reload_error),
+    }
+
+
+def _source(record: Record) -> dict[str, Any] | None:
+    """Where an imported record comes from, with the fields that have a note; the others stay there."""
+    if (source := record.source) is None:
+        return None
+    fields = [{"name": at, "value": source.fields.get(at), "note": note} for at, note in source.notes.items()]
+    return source.model_dump(mode="json", exclude={"fields", "notes"}) | {"fields": fields}
 
 
 def _validation(scores: Scores | None) -> float | None:
@@ -143,6 +180,11 @@ def _bits_change(record: Record) -> float | None:
 def _finite(value: float | None) -> float | None:
     """JSON and the page know no NaN: a number that is none is absent."""
     return value if value is not None and math.isfinite(value) else None
+
+
+def _compared(row: dict[str, Any], board: dict[str, Any]) -> dict[str, Any]:
+    """What the rows of a board are ranked by, by task."""
+    return row["scores"] if board["scores_only"] else row["gains"]
 
 
 def _most(means: Iterable[dict[str, Any] | None]) -> float:

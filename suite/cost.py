@@ -64,7 +64,11 @@ class LiveTensors(TorchDispatchMode):
         return result
 
     def _see(self, tensor: torch.Tensor, *, older: bool) -> None:
-        """Count the storage of `tensor` if it is new here."""
+        """Count the storage of `tensor` if it is new here, of a sparse one those of its parts."""
+        if tensor.layout is torch.sparse_coo:
+            for part in (tensor._indices(), tensor._values()):
+                self._see(part, older=older)
+            return
         storage = tensor.untyped_storage()
         key = storage._cdata
         known = self._known.get(key)

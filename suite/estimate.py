@@ -33,8 +33,9 @@ def estimates(plan: Plan, store: Store, unfinished: Sequence[Cell]) -> list[Esti
     """One estimate for each cell of the plan."""
     known: dict[Any, list[float]] = defaultdict(list)
     for record in store.records():
-        if record.cost is not None and record.status == "ok":
-            known[_kind(record.cell)].append(record.cost.train_wall_s)
+        seconds = record.cost.train_wall_s if record.cost else None
+        if seconds is not None and record.status == "ok":
+            known[_kind(record.cell)].append(seconds)
     rule = _Rule(plan)
     todo = {cell.id for cell in unfinished}
     found = []
@@ -61,12 +62,11 @@ def table(found: Sequence[Estimate], workers: int) -> Table:
     for one in found:
         cell = one.cell
         about = "finished" if one.finished else f"{'' if one.measured else '~'}{duration(one.seconds)}"
-        steps = str(cell.recipe.steps) if one.phases == 1 else f"{one.phases} x {cell.recipe.steps}"
+        recipe, rate, seed = cell.how
+        steps = str(recipe.steps) if one.phases == 1 else f"{one.phases} x {recipe.steps}"
         settings = ",".join(f"{k}={v}" for k, v in cell.variant.settings.items())
         variant = f"{cell.variant.name}:{settings}" if settings else cell.variant.name
-        shown.add_row(
-            cell.id, variant, cell.task.name, f"{cell.learning_rate:g}", str(cell.seed), steps, about
-        )
+        shown.add_row(cell.id, variant, cell.task.name, f"{rate:g}", str(seed), steps, about)
     return shown
 
 
@@ -87,7 +87,8 @@ class _Rule:
         """Of one phase."""
         from suite.cost import estimate_seconds
 
-        tokens = cell.recipe.steps * cell.recipe.batch_size * self._length(cell)
+        recipe = cell.how.recipe
+        tokens = recipe.steps * recipe.batch_size * self._length(cell)
         return estimate_seconds(self.parameters, round(tokens), self.plan.device)
 
     def _length(self, cell: Cell) -> float:
@@ -95,7 +96,7 @@ class _Rule:
         from suite.batches import encode_all
         from tasks import registry
 
-        name, recipe = cell.task.name, cell.recipe
+        name, recipe = cell.task.name, cell.how.recipe
         if name not in self._lengths:
             examples = registry.get(name, self.plan.data).examples("train")[:SAMPLE]
             rows = encode_all(examples, self.tokenizer, recipe.max_length, recipe.loss_on)

@@ -121,9 +121,14 @@ def skeleton(folder: Path) -> PreTrainedModel:
 
 
 def load(folder: Path, precision: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The base and its tokenizer, from safetensors only, no remote code, in evaluation mode.
+    """The model in a folder and its tokenizer; see `weights` and `tokenizer`."""
+    return weights(folder, precision, device), tokenizer(folder)
 
-    `precision` is that of the base ('float32' or 'bfloat16').
+
+def weights(folder: Path, precision: str, device: str) -> PreTrainedModel:
+    """The model in a folder, from safetensors only, no remote code, frozen and in evaluation mode.
+
+    `precision` is that of its weights ('float32' or 'bfloat16').
     """
     import torch
     from safetensors import SafetensorError
@@ -138,8 +143,7 @@ def load(folder: Path, precision: str, device: str) -> tuple[PreTrainedModel, Pr
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(f"model folder {str(folder)!r} cannot be loaded: {one_line(error)}") from None
-    model = model.to(device).eval()  # pyright: ignore[reportArgumentType]
-    return model.requires_grad_(False), tokenizer(folder)
+    return model.to(device).eval().requires_grad_(False)  # pyright: ignore[reportArgumentType]
 
 
 def resolve_device(name: str) -> str:

@@ -66,13 +66,13 @@ def resolve(request: Request) -> Plan:
     steps = at_least_one("--steps", request.steps)
     limit = at_least_one("--limit", request.limit)
     variants = registry.parse_list(",".join(track.variants) if request.variants is None else request.variants)
-    names = _task_names(request.tasks, track)
-    data = _data_folder(request.data, track)
+    names = task_names(request.tasks, track)
+    data = data_folder(request.data, track)
     device = models.resolve_device(request.device)
     folder = models.locate(track.base if request.model is None else request.model)
     models.check(folder)
-    tasks, settings = _tasks(names, data, limit)
-    _check_length(folder, [track.recipe_for(name).max_length for name in names])
+    tasks, settings = read_tasks(names, data, limit)
+    check_length(folder, [track.recipe_for(name).max_length for name in names])
     _check_variants(folder, variants)
     base = models.base_ref(track.base if request.model is None else request.model, folder)
     cells = [
@@ -80,7 +80,7 @@ def resolve(request: Request) -> Plan:
         for seed in seeds
         for task in tasks
         for variant in variants
-        for rate in rates or [track.learning_rate(variant.name, task.name)]
+        for rate in rates or [track.learning_rate(variant.label, task.name)]
     ]
     return Plan(track.label, tuple(cells), folder, data, device)
 
@@ -116,7 +116,7 @@ def _cell(
     return Cell(
         track=track.label,
         base=base,
-        variant=VariantRef(name=variant.name, settings=variant.settings(), revision=variant.revision),
+        variant=VariantRef(name=variant.label, settings=variant.settings(), revision=variant.revision),
         task=TaskRef(name=task.name, source=task.source, revision=task.revision, digest=task.digest),
         recipe=recipe,
         learning_rate=rate,
@@ -125,7 +125,7 @@ def _cell(
     )
 
 
-def _tasks(
+def read_tasks(
     names: Sequence[str], data: Path | None, limit: int | None
 ) -> tuple[list[Task], dict[str, EvaluationSettings]]:
     """The tasks with all their rows read once, so that a bad row is found now, and how each is evaluated."""
@@ -168,7 +168,7 @@ def _check_variants(folder: Path, variants: Sequence[Variant]) -> None:
         variant.check(skeleton)
 
 
-def _check_length(folder: Path, lengths: Sequence[int]) -> None:
+def check_length(folder: Path, lengths: Sequence[int]) -> None:
     """The recipes' examples fit the model's context."""
     most = models.context_length(folder)
     if most is not None and max(lengths) > most:
@@ -177,7 +177,7 @@ def _check_length(folder: Path, lengths: Sequence[int]) -> None:
         )
 
 
-def _task_names(text: str | None, track: tracks.Track) -> list[str]:
+def task_names(text: str | None, track: tracks.Track) -> list[str]:
     """The tasks asked for, all of them in the track."""
     from tasks import registry
 
@@ -196,7 +196,7 @@ def _task_names(text: str | None, track: tracks.Track) -> list[str]:
     return names
 
 
-def _data_folder(text: str | None, track: tracks.Track) -> Path | None:
+def data_folder(text: str | None, track: tracks.Track) -> Path | None:
     if text is None:
         if track.needs_data:
             raise UserError(f"track {track.name!r} runs on real data; give its folder with --data")

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from suite.engines.local import Done, Event, Moved, Started
 from suite.record import Record
-from suite.words import points
+from suite.words import points, title
 
 
 class Job(Protocol):
@@ -127,16 +127,16 @@ class Display(Protocol):
 
 def outcome_line(record: Record) -> str:
     """One finished cell: 'lora on math, seed 0: ok, gain +76.0, forgetting +18.2, 38 s'."""
-    cell = record.cell
     parts = [record.status if record.error is None else f"{record.status} ({record.error})"]
     if record.gain is not None:
         parts.append(f"gain {points(record.gain)}")
     if record.forgetting is not None:
         parts.append(f"forgetting {points(record.forgetting)}")
-    if record.cost is not None:
-        parts.append(f"{record.cost.train_wall_s + record.cost.evaluate_wall_s:.0f} s")
-    where = f"{cell.variant.name} on {cell.task.name}, lr {cell.learning_rate:g}, seed {cell.seed}"
-    return f"{where}: {', '.join(parts)}"
+    cost = record.cost
+    times = [cost.train_wall_s, cost.evaluate_wall_s] if cost is not None else []
+    if known := [time for time in times if time is not None]:
+        parts.append(f"{sum(known):.0f} s")
+    return f"{title(record.cell)}: {', '.join(parts)}"
 
 
 class Lines:

@@ -1,18 +1,20 @@
 """What one cell found: the schema of a record file, its version, and the numbers that follow from it.
 
 A record is facts only. Everything derived (gain, forgetting) is a property, so that it can never
-disagree with the scores it comes from.
+disagree with the scores it comes from. What was not measured, or what a source does not say, is null.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Status = Literal["ok", "diverged", "oom", "failed"]
+Scalar = str | int | float | bool | None
 
 
 class Fact(BaseModel):
@@ -35,11 +37,13 @@ class Item(Fact):
 class Score(Fact):
     """One lm-eval task under one model: the headline metric, all metrics, and per-item outcomes."""
 
-    evaluation: str = Field(description="lm-eval task name")
+    evaluation: str = Field(description="lm-eval task name, or what a source scored")
     metric: str = Field(description="headline metric")
     value: float = Field(description="value of the headline metric")
-    n: int = Field(description="number of items")
-    metrics: dict[str, float] = Field(description="every metric that lm-eval reports, 'name,filter' -> value")
+    n: int | None = Field(description="number of items; null where a source does not say")
+    metrics: dict[str, float] = Field(
+        description="every metric reported, lm-eval's as 'name,filter' -> value"
+    )
     items: list[Item] = Field(default_factory=list)
 
 
@@ -59,15 +63,15 @@ class VariantRef(Fact):
 
     name: str
     settings: dict[str, Any]
-    revision: int
+    revision: int | None = Field(description="of our implementation; null for what others ran")
 
 
 class TaskRef(Fact):
     """A task and the digest of the data it really read."""
 
     name: str
-    source: str = Field(description="'pocket' or 'local'")
-    revision: int
+    source: str = Field(description="'pocket' or 'local'; 'elsewhere' where others read the data")
+    revision: int | None
     digest: str
 
 
@@ -75,7 +79,7 @@ class BaseRef(Fact):
     """A base model: how it was named and the digest of its weights and tokenizer."""
 
     name: str
-    digest: str
+    digest: str = Field(description="'unknown' where a source does not say")
 
 
 class Recipe(Fact):
@@ -100,20 +104,35 @@ class EvaluationSettings(Fact):
     general: list[str]
     general_digest: str = Field(default="", description="of the data behind the general skills and text")
     limit: int | None = Field(default=None, gt=0, description="items per evaluation; null is all")
-    revision: int = 1
+    revision: int | None = Field(default=1, description="of our evaluation; null for scores of others")
+
+
+class How(NamedTuple):
+    """What a cell that trains here always says; see `Cell.how`."""
+
+    recipe: Recipe
+    learning_rate: float
+    seed: int
 
 
 class Cell(Fact):
-    """One training run with its evaluation: everything that can change its numbers."""
+    """One training run with its evaluation: everything that can change its numbers.
+
+    Where nothing was trained here, recipe, rate and seed are what the source says of them (null: nothing),
+    and `source` is the content key of what was imported or scored.
+    """
 
     track: str
     base: BaseRef
     variant: VariantRef
     task: TaskRef
-    recipe: Recipe
-    learning_rate: float = Field(gt=0)
-    seed: int = Field(ge=0)
+    recipe: Recipe | None
+    learning_rate: float | None = Field(gt=0)
+    seed: int | None = Field(ge=0)
     evaluation: EvaluationSettings
+    source: str | None = Field(
+        default=None, description="SHA-256 key of what was imported or scored; null for a cell trained here"
+    )
 
     @property
     def id(self) -> str:
@@ -122,43 +141,97 @@ class Cell(Fact):
 
         return digest(self.model_dump(mode="json"))
 
+    @property
+    def how(self) -> How:
+        """Recipe, rate and seed of a cell that trains here, where none of them may be missing."""
+        recipe, rate, seed = self.recipe, self.learning_rate, self.seed
+        assert recipe is not None and rate is not None and seed is not None, f"{self.id} is not trained here"
+        return How(recipe, rate, seed)
+
 
 class CurvePoint(Fact):
-    """Training loss at one step: mean over the response tokens of that batch, nats."""
+    """Training loss at one step: mean over the response tokens of that batch, nats.
+
+    An imported curve holds what its source calls the training loss, without learning rates.
+    """
 
     phase: int
     step: int
     loss: float
-    learning_rate: float
+    learning_rate: float | None
 
 
 class Cost(Fact):
-    """What the cell cost. Times are of this machine; peak memory is counted, not sampled."""
+    """What the cell cost, on the machine of the provenance. Null is what a source does not say."""
 
-    train_wall_s: float
-    train_cpu_s: float
-    evaluate_wall_s: float
-    evaluate_cpu_s: float
-    peak_memory_bytes: int | None = Field(description="of a training step, by `memory_method`")
-    memory_method: str = Field(description="'live-tensors' (CPU, exact count) or 'cuda-max-allocated'")
-    tokens: int = Field(description="non-padding tokens trained on, all phases")
+    train_wall_s: float | None = None
+    train_cpu_s: float | None = None
+    evaluate_wall_s: float | None = None
+    evaluate_cpu_s: float | None = None
+    peak_memory_bytes: int | None = Field(default=None, description="of training, by `memory_method`")
+    memory_method: str | None = Field(
+        default=None,
+        description="'live-tensors' (CPU, exact count), 'cuda-max-allocated', or a source's own word",
+    )
+    tokens: int | None = Field(default=None, description="non-padding tokens trained on, all phases")
 
 
 class Provenance(Fact):
-    """Where and when: never part of a cell's identity."""
+    """Where and when the numbers were made: never part of a cell's identity.
 
-    created: str
+    Of an imported record: what the source says of its run; `command` is the import.
+    """
+
+    created: str | None
     command: str
-    device: str
-    threads: int
+    device: str | None
+    threads: int | None
     versions: dict[str, str]
-    commit: str | None
+    commit: str | None = Field(description="of the suite's checkout; the source's code for imported records")
+
+
+class Effect(Fact):
+    """That an adapter does something: how far it moves logits on fixed text, and how large its deltas are."""
+
+    text_digest: str = Field(description="of the token ids that the logits were computed on")
+    from_base: float = Field(description="largest absolute change of a logit against the untouched base")
+    from_start: float = Field(description="the same against the adapter before training")
+    delta_norms: dict[str, float] = Field(description="weight name -> Frobenius norm of its delta")
+    reload_error: float | None = Field(
+        description="largest absolute logit difference of the saved and reloaded adapter; null if not saved"
+    )
+
+    @property
+    def delta_norm(self) -> float:
+        """Frobenius norm of all deltas together."""
+        return math.sqrt(math.fsum(norm * norm for norm in self.delta_norms.values()))
+
+
+class Source(Fact):
+    """Where a record comes from that was not trained here, and everything that the source says.
+
+    `fields` holds every scalar fact of the source verbatim, by its place in it (a JSON pointer, RFC 6901).
+    A number that JSON has no word for (NaN, infinity, more than 64 bits) is kept as text.
+    """
+
+    kind: Literal["imported", "evaluated"] = Field(
+        description="'imported': trained and scored elsewhere; 'evaluated': trained elsewhere, scored here"
+    )
+    origin: str = Field(description="project and folder, or the place, that it comes from")
+    label: str | None = Field(default=None, description="what the source calls the run")
+    commit: str | None = Field(default=None, description="commit of the code that made it")
+    file: str | None = Field(default=None, description="name of the file or folder")
+    sha256: str | None = Field(default=None, description="of that file, 64 hex digits")
+    fields: dict[str, Scalar] = Field(default_factory=dict)
+    notes: dict[str, str] = Field(
+        default_factory=dict, description="what a field means that could be taken for a measure of ours"
+    )
 
 
 class Record(Fact):
     """One cell's result, as stored in `<store>/records/<cell id>.json`."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     id: str
     cell: Cell
     status: Status
@@ -169,7 +242,13 @@ class Record(Fact):
     trainable_parameters: int | None = None
     total_parameters: int | None = None
     adapted_modules: list[str] = Field(default_factory=list)
+    effect: Effect | None = None
+    weights: str | None = Field(
+        default=None,
+        description="first 16 hex digits of the SHA-256 of the saved export's weights; null if not kept",
+    )
     cost: Cost | None = None
+    source: Source | None = None
     provenance: Provenance
 
     @property
@@ -179,6 +258,13 @@ class Record(Fact):
             return None
         name = self.cell.evaluation.target[0]
         return 100 * (self.after.target[name].value - self.before.target[name].value)
+
+    @property
+    def score(self) -> float | None:
+        """The first target evaluation after training, in points (0..100); null if not measured."""
+        if self.after is None:
+            return None
+        return 100 * self.after.target[self.cell.evaluation.target[0]].value
 
     @property
     def forgetting_by_skill(self) -> dict[str, float]:

@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
+from suite.baseline import BaseJob
 from suite.engines import local
-from suite.jobs import Found, ScoreGeneral, ScoreTask, TrainPack, title
-from suite.plan import Pack, Plan, packs
+from suite.jobs import Found, TrainPack
+from suite.plan import Plan, packs
 from suite.progress import Display
 from suite.provenance import provenance
 from suite.record import Cell, Record, Scores
 from suite.store import Store
-from suite.workshop import Workshop
+from suite.weights import FOLDER
+from suite.words import title
+from suite.workshop import Report, Workshop
 
-BaseJob = ScoreGeneral | ScoreTask
+
+class CellJob(Protocol):
+    """A job whose result is what was found for its cells, such as `TrainPack`.
+
+    `fails_for_good` is whether an exception of the job is a finding about its cells, and a record.
+    """
+
+    fails_for_good: ClassVar[bool]
+
+    @property
+    def cells(self) -> Sequence[Cell]:
+        """The cells, of which none has a record yet."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """How progress calls it."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Training steps; 0 for one that only scores."""
+        ...
+
+    def before(self, cell: Cell) -> Sequence[BaseJob]:
+        """What has to be known of the base before `cell` can be a record."""
+        ...
+
+    def run(self, shop: Workshop, report: Report) -> list[Found]:
+        """What was found for each cell."""
+        ...
 
 
 @dataclass
@@ -38,40 +71,50 @@ def unfinished(plan: Plan, store: Store) -> list[Cell]:
     return [c for c in plan.cells if not store.has(c.id) or store.read(c.id).status == "failed"]
 
 
-def base_jobs(cells: Sequence[Cell], store: Store) -> list[BaseJob]:
+def base_jobs(before: Iterable[Sequence[BaseJob]], store: Store) -> list[BaseJob]:
     """What has to be known of the untouched base and is not in the store yet."""
-    wanted: dict[str, BaseJob] = {}
-    for cell in cells:
-        wanted.update({job.key: job for job in _before(cell)})
+    wanted = {job.key: job for jobs in before for job in jobs}
     return [job for key, job in wanted.items() if not job.fits(store.base_scores(key))]
 
 
 def pack_jobs(cells: Sequence[Cell]) -> list[TrainPack]:
     """The packs to be trained: one precision after the other (a worker holds one base), longest first."""
     jobs = [TrainPack(pack, max(_phases(cell) for cell in pack)) for pack in packs(cells)]
-    return sorted(jobs, key=lambda job: (job.cells[0].recipe.precision, -job.steps))
+    return sorted(jobs, key=lambda job: (job.cells[0].how.recipe.precision, -job.steps))
 
 
 class Runner:
-    """One run under way: hands out jobs, and turns what comes back into records."""
+    """One run under way: hands out jobs, and turns what comes back into records.
 
-    def __init__(self, plan: Plan, store: Store, command: str) -> None:
+    `make` gives the jobs for cells without a record; `weights` is whether trained weights are kept.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        command: str,
+        make: Callable[[Sequence[Cell]], Sequence[CellJob]] = pack_jobs,
+        weights: bool = True,
+    ) -> None:
         self.plan, self.store, self.command = plan, store, command
+        self.keep = store.path / FOLDER if weights else None
         self.cells = unfinished(plan, store)
-        self.base_jobs = base_jobs(self.cells, store)
-        self.packs = pack_jobs(self.cells)
+        self.packs = list(make(self.cells))
+        self._before = {cell.id: job.before(cell) for job in self.packs for cell in job.cells}
+        self.base_jobs = base_jobs(self._before.values(), store)
         self.outcome = Outcome(skipped=len(plan.cells) - len(self.cells))
         self._waiting: list[Found] = []
         self._broken: dict[str, str] = {}
 
     @property
-    def jobs(self) -> list[BaseJob | TrainPack]:
+    def jobs(self) -> list[BaseJob | CellJob]:
         """Everything that is to be done, base first."""
         return [*self.base_jobs, *self.packs]
 
     def run(self, show: Display, workers: int, threads: int | None) -> Outcome:
         """Run it to the end. What is finished is in the store at every moment."""
-        make = partial(Workshop, self.plan.base, self.plan.data, self.plan.device, threads)
+        make = partial(Workshop, self.plan.base, self.plan.data, self.plan.device, threads, self.keep)
         for event in local.run(make, self._jobs(show), workers, threads):
             show.see(event)
             if isinstance(event, local.Done):
@@ -83,7 +126,7 @@ class Runner:
         self.outcome.records = [self.store.read(c.id) for c in self.plan.cells if self.store.has(c.id)]
         return self.outcome
 
-    def _jobs(self, show: Display) -> Iterator[BaseJob | TrainPack]:
+    def _jobs(self, show: Display) -> Iterator[BaseJob | CellJob]:
         """Base first; then the packs, but for those whose base could not be scored meanwhile."""
         yield from self.base_jobs
         for pack in self.packs:
@@ -93,22 +136,22 @@ class Runner:
             else:
                 self._lose(pack.cells, why, show)
 
-    def _done(self, job: BaseJob | TrainPack, result: Any) -> None:
-        if isinstance(job, TrainPack):
-            self._waiting += result
-        else:
+    def _done(self, job: BaseJob | CellJob, result: Any) -> None:
+        if isinstance(job, BaseJob):
             self.store.write_base_scores(job.key, result)
+        else:
+            self._waiting += result
 
-    def _failed(self, job: BaseJob | TrainPack, error: str, died: bool, show: Display) -> None:
+    def _failed(self, job: BaseJob | CellJob, error: str, died: bool, show: Display) -> None:
         """A cell that raised is a record; one whose worker was killed, or whose base failed, is not."""
-        if not isinstance(job, TrainPack):
+        if isinstance(job, BaseJob):
             self._broken[job.key] = f"{job.title}: {error}"
-        elif died:
+        elif died or not job.fails_for_good:
             self._lose(job.cells, error, show)
         else:
             self._waiting += [Found(cell, "failed", error) for cell in job.cells]
 
-    def _lose(self, cells: Pack, why: str, show: Display) -> None:
+    def _lose(self, cells: Sequence[Cell], why: str, show: Display) -> None:
         for cell in cells:
             self.outcome.lost[cell.id] = why
             show.lost(title(cell), why)
@@ -119,29 +162,27 @@ class Runner:
         for found in self._waiting:
             if why := self._why_broken(found.cell):
                 self._lose((found.cell,), why, show)
-            elif (before := self._scores_before(found.cell)) is None:
+            elif not self._base_known(found.cell):
                 still.append(found)
             else:
                 made = provenance(self.command, self.plan.device, found.threads)
-                record = _record(found, before, made)
+                record = record_of(found, self._scores_before(found.cell), made)
                 self.store.write(record)
                 show.wrote(record)
         self._waiting = still
 
     def _why_broken(self, cell: Cell) -> str | None:
-        return next((self._broken[job.key] for job in _before(cell) if job.key in self._broken), None)
+        jobs = self._before[cell.id]
+        return next((self._broken[job.key] for job in jobs if job.key in self._broken), None)
+
+    def _base_known(self, cell: Cell) -> bool:
+        return all(self.store.base_scores(job.key) is not None for job in self._before[cell.id])
 
     def _scores_before(self, cell: Cell) -> Scores | None:
-        """The untouched base under this cell's evaluation, if all of it has been scored."""
-        parts = [self.store.base_scores(job.key) for job in _before(cell)]
-        if any(part is None for part in parts):
-            return None
-        return Scores.model_validate({key: value for part in parts if part for key, value in part.items()})
-
-
-def _before(cell: Cell) -> tuple[BaseJob, BaseJob]:
-    """What has to be known of the base before this cell can be a record."""
-    return ScoreGeneral.before(cell), ScoreTask(cell)
+        """The untouched base under this cell's evaluation; None where there is no base to compare with."""
+        parts = [self.store.base_scores(job.key) for job in self._before[cell.id]]
+        whole = {key: value for part in parts if part for key, value in part.items()}
+        return Scores.model_validate(whole) if whole else None
 
 
 def _phases(cell: Cell) -> int:
@@ -150,7 +191,7 @@ def _phases(cell: Cell) -> int:
     return registry.get(cell.variant.name).phases
 
 
-def _record(found: Found, before: Scores, made: Any) -> Record:
+def record_of(found: Found, before: Scores | None, made: Any) -> Record:
     after = None
     if found.status == "ok":
         after = Scores(
@@ -170,6 +211,9 @@ def _record(found: Found, before: Scores, made: Any) -> Record:
         trainable_parameters=found.trainable,
         total_parameters=found.total,
         adapted_modules=list(found.adapted),
+        effect=found.effect,
+        weights=found.weights,
         cost=found.cost,
+        source=found.source,
         provenance=made,
     )

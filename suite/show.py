@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from suite.errors import UserError, nearest
-from suite.record import Record, Scores
-from suite.store import Store
-from suite.words import count, duration, points, recipe_line
+from suite.record import Record, Score, Scores
+from suite.store import Store, reason
+from suite.words import ABSENT, count, duration, points, rate, recipe_line, score
 
 
 def find(name: str, store: Path) -> Record:
@@ -38,9 +38,7 @@ def _read(path: Path) -> Record:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path} is no record: {place}: {first['msg']}") from None
+        raise UserError(f"{path} is no record: {reason(error)}") from None
 
 
 def view(record: Record) -> Group:
@@ -55,16 +53,19 @@ def view(record: Record) -> Group:
         ("variant", f"{cell.variant.name} ({settings})" if settings else cell.variant.name),
         ("task", f"{cell.task.name} ({cell.task.source}, {cell.task.digest})"),
         ("recipe", recipe_line(cell.recipe)),
-        ("learning rate", f"{cell.learning_rate:g}"),
-        ("seed", str(cell.seed)),
+        ("learning rate", rate(cell.learning_rate)),
+        ("seed", ABSENT if cell.seed is None else str(cell.seed)),
         ("trainable", f"{count(record.trainable_parameters)} of {count(record.total_parameters)} parameters"),
         *_losses(record),
+        *_effects(record),
         *_costs(record),
-        ("made", f"{record.provenance.created} on {record.provenance.device}"),
+        ("made", f"{record.provenance.created or ABSENT} on {record.provenance.device or ABSENT}"),
         ("command", record.provenance.command),
+        *_sources(record),
     ]:
         facts.add_row(Text(name, style="dim"), Text(value))
-    return Group(facts) if record.before is None else Group(facts, "", _scores(record, record.before))
+    measured = record.before or record.after
+    return Group(facts) if measured is None else Group(facts, "", _scores(record, measured))
 
 
 def _losses(record: Record) -> list[tuple[str, str]]:
@@ -77,38 +78,79 @@ def _costs(record: Record) -> list[tuple[str, str]]:
     cost = record.cost
     if cost is None:
         return []
-    train = (
-        f"{duration(cost.train_wall_s)} ({duration(cost.train_cpu_s)} of CPU), {count(cost.tokens)} tokens"
-    )
+    cpu = "" if cost.train_cpu_s is None else f" ({duration(cost.train_cpu_s)} of CPU)"
+    train = f"{duration(cost.train_wall_s)}{cpu}, {count(cost.tokens)} tokens"
     rows = [("training", train), ("scoring", duration(cost.evaluate_wall_s))]
     if cost.peak_memory_bytes is not None:
-        rows.append(("peak memory", f"{cost.peak_memory_bytes / 2**20:.1f} MiB ({cost.memory_method})"))
+        method = cost.memory_method or "method not known"
+        rows.append(("peak memory", f"{cost.peak_memory_bytes / 2**20:.1f} MiB ({method})"))
     return rows
 
 
-def _scores(record: Record, before: Scores) -> Table:
-    """Before, after and the change of everything measured. Points are after minus before here."""
-    after = record.after
+def _effects(record: Record) -> list[tuple[str, str]]:
+    """How far the adapter moves the logits, and which file holds it."""
+    rows = []
+    if effect := record.effect:
+        moved = f"{effect.from_base:.3g} from the base, {effect.from_start:.3g} from the start"
+        deltas = f"{effect.delta_norm:.3g} over {len(effect.delta_norms)} weights"
+        error = effect.reload_error
+        rows = [
+            ("effect", f"logits move by up to {moved}"),
+            ("norm of deltas", deltas),
+            ("reloaded", "not tried" if error is None else f"logits agree to {error:.2g}"),
+        ]
+    return rows if record.weights is None else [*rows, ("weights", f"SHA-256 {record.weights}...")]
+
+
+def _sources(record: Record) -> list[tuple[str, str]]:
+    """Where a record comes from that was not trained here, and what could be taken for a measure of ours."""
+    source = record.source
+    if source is None:
+        return []
+    rows = [("source", f"{source.kind}: {source.label or ABSENT}, from {source.origin}")]
+    if source.file is not None:
+        rows.append(("source file", source.file))
+    if source.sha256 is not None:
+        rows.append(("its SHA-256", source.sha256))
+    if source.commit is not None:
+        rows.append(("its commit", source.commit))
+    for place, note in source.notes.items():
+        rows.append((f"its {place.rpartition('/')[2]}", f"{source.fields.get(place)} ({note})"))
+    return [*rows, ("its facts", f"{len(source.fields)}, word for word in the record file")]
+
+
+def _scores(record: Record, measured: Scores) -> Table:
+    """Before, after and the change of everything `measured`. Points are after minus before here."""
+    before, after = record.before, record.after
     table = Table()
     table.add_column("measured")
     for name in ("items", "before", "after", "change"):
         table.add_column(name, justify="right")
     for kind in ("target", "general"):
-        for name, score in getattr(before, kind).items():
-            scored = getattr(after, kind).get(name) if after else None
-            new = scored.value if scored else None
-            change = None if new is None else 100 * (new - score.value)
-            row = (f"{100 * score.value:.1f}", "-" if new is None else f"{100 * new:.1f}", points(change))
-            table.add_row(f"{name} ({score.metric})", str(score.n), *row)
-    for split, loss in before.log_loss.items():
-        table.add_row(f"{split} loss", "", *_numbers(loss, after.log_loss.get(split) if after else None))
-    if before.bits_per_byte is not None:
-        now = after.bits_per_byte if after else None
-        table.add_row("bits per byte", "", *_numbers(before.bits_per_byte, now))
+        for name, one in getattr(measured, kind).items():
+            old, new = (
+                _points(getattr(scores, kind).get(name)) if scores else None for scores in (before, after)
+            )
+            change = None if old is None or new is None else new - old
+            items = ABSENT if one.n is None else str(one.n)
+            table.add_row(Text(f"{name} ({one.metric})"), items, score(old), score(new), points(change))
+    for split in measured.log_loss:
+        losses = (scores.log_loss.get(split) if scores else None for scores in (before, after))
+        table.add_row(Text(f"{split} loss"), "", *_numbers(*losses))
+    if measured.bits_per_byte is not None:
+        bits = (scores.bits_per_byte if scores else None for scores in (before, after))
+        table.add_row("bits per byte", "", *_numbers(*bits))
     return table
 
 
-def _numbers(old: float, new: float | None) -> tuple[str, str, str]:
-    if new is None:
-        return f"{old:.3f}", "-", "-"
-    return f"{old:.3f}", f"{new:.3f}", f"{new - old:+.3f}"
+def _points(score: Score | None) -> float | None:
+    return None if score is None else 100 * score.value
+
+
+def _numbers(old: float | None, new: float | None) -> tuple[str, str, str]:
+    change = ABSENT if old is None or new is None else f"{new - old:+.3f}"
+    return _loss(old), _loss(new), change
+
+
+def _loss(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.3f}"

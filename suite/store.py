@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from suite.record import Record
+from suite.record import SCHEMA_VERSION, Record
 
 _LEFTOVER_AGE_S = 600.0  # a write takes milliseconds: an older temporary file belongs to a dead process
 _TEMPORARY = ".tmp"
@@ -167,7 +167,7 @@ def _read_record(file: Path) -> Record:
     try:
         record = Record.model_validate_json(_text(file))
     except ValidationError as error:
-        raise StoreError(f"{file}: {_reason(error)}") from None
+        raise StoreError(f"{file}: {reason(error)}") from None
     if not (record.id == record.cell.id == file.stem):
         raise StoreError(
             f"{file}: holds the record {record.id} of the cell {record.cell.id}; "
@@ -180,8 +180,14 @@ def _read_record(file: Path) -> Record:
     return record
 
 
-def _reason(error: ValidationError) -> str:
-    """The first fault of a record in one line, and how many more there are."""
+def reason(error: ValidationError) -> str:
+    """The first fault of a record in one line, and how many more there are; an old schema by itself."""
+    for fault in error.errors(include_url=False):
+        if fault["loc"] == ("schema_version",) and isinstance(fault["input"], int):
+            return (
+                f"a record of schema {fault['input']}, this version reads {SCHEMA_VERSION}; "
+                "make it again: run the same command into another --store, or delete the file first"
+            )
     first, *more = error.errors(include_url=False, include_input=False)
     place = ".".join(str(part) for part in first["loc"])
     reason = f"{place}: {first['msg']}" if place else first["msg"]

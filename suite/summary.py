@@ -1,24 +1,20 @@
-"""Records side by side: one row a variant, for the terminal and for the page.
+"""Records side by side: one row a variant, for the terminal (suite.table) and for the page.
 
 Numbers are only compared within a board: one track, one base, one way of evaluating, one recipe a task.
-Means are over cells that finished; what was not measured is None, never zero.
+Means are over cells that finished; what was not measured is None, never zero. Where no record of a board
+says what the base scored before, no gain is known, and the score after training stands in for it.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
-
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
 
 from suite.record import BaseRef, Recipe, Record, TaskRef, VariantRef
 from suite.seeds import digest
-from suite.words import count, duration, outcome, points, rates
 
 
 @dataclass(frozen=True)
@@ -31,9 +27,9 @@ class Mean:
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """One variant on one board. Gains and forgetting are in points (0..100), times in seconds.
+    """One variant on one board. Gains, scores and forgetting are in points (0..100), times in seconds.
 
-    `mean_gain` is over the board's tasks, None unless all were measured.
+    `mean_gain` and `mean_score` are over the board's tasks, None unless all were measured.
     `learning_rates` is by task. A variant that met several rates on one task has one row a rate.
     `trainable_parameters` is the largest of the cells, `train_seconds` the mean of a cell.
     """
@@ -44,10 +40,12 @@ class SummaryRow:
     variant: str
     label: str
     settings: dict[str, Any]
-    revision: int
-    learning_rates: dict[str, float]
+    revision: int | None
+    learning_rates: dict[str, float | None]
     gains: dict[str, Mean | None]
     mean_gain: float | None
+    scores: dict[str, Mean | None]
+    mean_score: float | None
     forgetting: Mean | None
     forgetting_by_skill: dict[str, Mean | None]
     trainable_parameters: int | None
@@ -59,20 +57,44 @@ class SummaryRow:
 
 @dataclass(frozen=True)
 class Board:
-    """Rows that may be compared, best mean gain first. `recipes` is by task label."""
+    """Rows that may be compared, best first: by mean gain, or by mean score where no gain is known.
+
+    `recipes` is by task label, None where the cells were not trained here.
+    """
 
     id: str
     track: str
     base: BaseRef
     limit: int | None
-    recipes: dict[str, Recipe]
+    scored_here: bool
+    recipes: dict[str, Recipe | None]
     skills: tuple[str, ...]
     rows: tuple[SummaryRow, ...]
 
     @property
+    def gains_known(self) -> bool:
+        """Whether any row has a gain; if none has, the scores after training are compared."""
+        return any(gain for row in self.rows for gain in row.gains.values())
+
+    @property
+    def scores_only(self) -> bool:
+        """Whether scores after training are all that is known of how well anything did."""
+        return not self.gains_known and any(score for row in self.rows for score in row.scores.values())
+
+    @property
+    def forgetting_known(self) -> bool:
+        """Whether forgetting was asked for, or measured anyway."""
+        return bool(self.skills) or any(row.forgetting for row in self.rows)
+
+    @property
     def seeds(self) -> int:
-        """The most cells that a gain of this board is a mean of."""
-        return max((gain.n for row in self.rows for gain in row.gains.values() if gain), default=0)
+        """The most cells that a gain (or score) of this board is a mean of."""
+        means = (mean for row in self.rows for mean in self.compared(row).values() if mean)
+        return max((mean.n for mean in means), default=0)
+
+    def compared(self, row: SummaryRow) -> dict[str, Mean | None]:
+        """What the rows are ranked by, by task: gains, or scores where no gain is known."""
+        return row.scores if self.scores_only else row.gains
 
 
 def boards(records: Iterable[Record]) -> list[Board]:
@@ -89,17 +111,6 @@ def rows(records: Iterable[Record]) -> list[SummaryRow]:
     return [row for board in boards(records) for row in board.rows]
 
 
-def table(records: Iterable[Record]) -> Table:
-    """What a terminal of 80 columns shows of three tasks; several boards stand one above the other."""
-    tables = [_table(board) for board in boards(records)]
-    if len(tables) == 1:
-        return tables[0]
-    stack = Table.grid(padding=(0, 0, 1, 0))
-    for each in tables:
-        stack.add_row(each)
-    return stack
-
-
 def task_labels(records: Iterable[Record]) -> dict[str, str]:
     """Record id -> short name of its task; two tasks of one name (other data or revision) stay apart."""
     found = {record.id: record.cell.task for record in records}
@@ -107,8 +118,8 @@ def task_labels(records: Iterable[Record]) -> dict[str, str]:
     return {name: labels[_key(task)] for name, task in found.items()}
 
 
-def _key(part: BaseRef | TaskRef | VariantRef | Recipe) -> str:
-    return digest(part.model_dump(mode="json"))
+def _key(part: BaseRef | TaskRef | VariantRef | Recipe | None) -> str:
+    return digest(part.model_dump(mode="json") if part else None)
 
 
 def _told_apart(names: dict[str, str]) -> dict[str, str]:
@@ -143,14 +154,15 @@ def _board(members: Sequence[Record]) -> Board:
         track=first.track,
         base=first.base,
         limit=first.evaluation.limit,
+        scored_here=first.evaluation.revision is not None,
         recipes=dict(sorted(recipes.items())),
         skills=skills,
         rows=(),
     )
     labels = _variant_labels(members)
-    found = [_row(board, labels, tasks, part) for part in _parts(members)]
-    found.sort(key=_rank)
-    return Board(**{**vars(board), "rows": tuple(found)})
+    found = tuple(_row(board, labels, tasks, part) for part in _parts(members))
+    board = replace(board, rows=found)
+    return replace(board, rows=tuple(sorted(found, key=lambda row: _rank(row, board.compared(row)))))
 
 
 def _parts(members: Sequence[Record]) -> list[list[Record]]:
@@ -164,7 +176,7 @@ def _parts(members: Sequence[Record]) -> list[list[Record]]:
         if len(met) == len({task for task, _ in met}):
             parts.append(cells)
             continue
-        by_rate: dict[float, list[Record]] = defaultdict(list)
+        by_rate: dict[float | None, list[Record]] = defaultdict(list)
         for record in cells:
             by_rate[record.cell.learning_rate].append(record)
         parts.extend(by_rate.values())
@@ -172,10 +184,15 @@ def _parts(members: Sequence[Record]) -> list[list[Record]]:
 
 
 def _variant_labels(members: Sequence[Record]) -> dict[str, str]:
-    """A name for each variant: with the settings that tell it from its namesakes, if it has any."""
+    """A name for each variant: its source's own, or with the settings that tell it from its namesakes."""
     variants = {_key(record.cell.variant): record.cell.variant for record in members}
     names: dict[str, str] = {}
+    for record in members:
+        if record.source and record.source.label:
+            names.setdefault(_key(record.cell.variant), record.source.label)
     for key, variant in variants.items():
+        if key in names:
+            continue
         namesakes = [other for other in variants.values() if other.name == variant.name]
         telling = [
             f"{setting}={value}"
@@ -191,11 +208,9 @@ def _variant_labels(members: Sequence[Record]) -> dict[str, str]:
 def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], cells: Sequence[Record]) -> SummaryRow:
     variant = cells[0].cell.variant
     done = [record for record in cells if record.status == "ok"]
-    gains = {
-        task: _mean(record.gain for record in done if tasks[record.id] == task) for task in board.recipes
-    }
-    measured = [gain.value for gain in gains.values() if gain]
-    complete = len(measured) == len(gains)
+    by_task = {task: [one for one in done if tasks[one.id] == task] for task in board.recipes}
+    gains = {task: _mean(one.gain for one in ones) for task, ones in by_task.items()}
+    scores = {task: _mean(one.score for one in ones) for task, ones in by_task.items()}
     times = _mean(record.cost.train_wall_s for record in done if record.cost)
     return SummaryRow(
         board=board.id,
@@ -207,7 +222,9 @@ def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], cells: Seq
         revision=variant.revision,
         learning_rates={tasks[record.id]: record.cell.learning_rate for record in cells},
         gains=gains,
-        mean_gain=math.fsum(measured) / len(measured) if complete else None,
+        mean_gain=_mean_of_all(gains),
+        scores=scores,
+        mean_score=_mean_of_all(scores),
         forgetting=_mean(record.forgetting for record in done),
         forgetting_by_skill={
             skill: _mean(record.forgetting_by_skill.get(skill) for record in done) for skill in board.skills
@@ -220,11 +237,11 @@ def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], cells: Seq
     )
 
 
-def _rank(row: SummaryRow) -> tuple[int, float, str, tuple[str, ...]]:
-    """Complete rows first, then the higher gain, then the name."""
-    measured = [gain.value for gain in row.gains.values() if gain]
+def _rank(row: SummaryRow, means: dict[str, Mean | None]) -> tuple[int, float, str, tuple[str, ...]]:
+    """Complete rows first, then the higher mean, then the name."""
+    measured = [mean.value for mean in means.values() if mean]
     average = math.fsum(measured) / len(measured) if measured else 0.0
-    return len(row.gains) - len(measured), -average, row.label, row.records
+    return len(means) - len(measured), -average, row.label, row.records
 
 
 def _ok_first(status: tuple[str, int]) -> tuple[bool, str]:
@@ -237,40 +254,11 @@ def _mean(values: Iterable[float | None]) -> Mean | None:
     return Mean(math.fsum(known) / len(known), len(known)) if known else None
 
 
+def _mean_of_all(means: dict[str, Mean | None]) -> float | None:
+    """Over the tasks; None unless all were measured."""
+    known = [mean.value for mean in means.values() if mean]
+    return math.fsum(known) / len(known) if known and len(known) == len(means) else None
+
+
 def _largest(values: Iterable[int | None]) -> int | None:
     return max((value for value in values if value is not None), default=None)
-
-
-def _table(board: Board) -> Table:
-    columns: list[tuple[str, Callable[[SummaryRow], str]]] = [
-        *(
-            (f"{task}\ngain", lambda row, task=task: _gain(row.gains[task], board.seeds))
-            for task in board.recipes
-        ),
-        ("mean\ngain", lambda row: points(row.mean_gain)),
-        ("forget-\nting", lambda row: points(row.forgetting.value if row.forgetting else None)),
-        ("trained\nparams", lambda row: count(row.trainable_parameters)),
-        ("train\ntime", lambda row: duration(row.train_seconds)),
-        ("\nrate", lambda row: rates(row.learning_rates).replace(" to ", "-\n")),
-    ]
-    repeats = f"mean of {board.seeds} seeds (brackets: of fewer)" if board.seeds > 1 else "one seed"
-    found = Table(
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        title=Text(f"{board.track} on {board.base.name}"),
-        caption=Text(f"Gain: points after - before, {repeats}.\nForgetting: before - after."),
-    )
-    longest = max(len(row.label) for row in board.rows)
-    found.add_column("\nvariant", overflow="fold", min_width=min(max(longest, 7), 12))
-    for name, _ in columns:
-        found.add_column(Text(name), justify="right", no_wrap=True)
-    found.add_column("\ncells", min_width=4)
-    for row in board.rows:
-        found.add_row(
-            Text(row.label), *(show(row) for _, show in columns), outcome(row.statuses).replace(", ", ",\n")
-        )
-    return found
-
-
-def _gain(mean: Mean | None, seeds: int) -> str:
-    return points(mean.value if mean else None) + (f" ({mean.n})" if mean and mean.n < seeds else "")

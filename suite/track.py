@@ -58,7 +58,7 @@ class Track(Strict):
     recipe: RecipePart = Field(default=RecipePart(), description="shared by all tasks")
     tasks: Annotated[dict[str, RecipePart], Field(min_length=1, description="task -> what differs for it")]
     learning_rates: dict[str, Positive | dict[str, Positive]] = Field(
-        description="variant name -> rate, or task -> rate; 'default' stands for the names not listed"
+        description="variant's label -> rate, or task -> rate; 'default' stands for those not listed"
     )
 
     @model_validator(mode="after")
@@ -80,8 +80,9 @@ class Track(Strict):
         return f"{self.name}@{self.revision}"
 
     def learning_rate(self, variant: str, task: str) -> float:
-        """The documented default rate of a variant on a task."""
-        rate = self.learning_rates.get(variant, self.learning_rates[DEFAULT])
+        """The documented default rate of a variant, by its label ("lora", "peft:ia3"), on a task."""
+        known = (variant, variant.partition(":")[0], DEFAULT)
+        rate = next(self.learning_rates[name] for name in known if name in self.learning_rates)
         return rate.get(task, rate.get(DEFAULT, 0.0)) if isinstance(rate, dict) else rate
 
     def recipe_for(self, task: str, **overrides: Any) -> Recipe:
@@ -139,19 +140,26 @@ def _text(path: Path) -> str:
 
 def _by_variant(rates: dict[str, Any], where: str) -> dict[str, Any]:
     """Learning rates by the variants' own names, where a file may use an alias."""
-    from variants import registry
     from variants.interface import VariantError
 
     found: dict[str, Any] = {}
     for name, rate in rates.items():
         try:
-            own = name if name == DEFAULT else registry.get(name).name
+            own = name if name == DEFAULT else _label(name)
         except VariantError as error:
             raise UserError(f"track {where!r}: learning_rates: {error}") from None
         if own in found:
             raise UserError(f"track {where!r}: learning_rates: {name!r} is {own!r}, which is given twice")
         found[own] = rate
     return found
+
+
+def _label(name: str) -> str:
+    """A label as records have it: aliases resolved, what follows a colon kept."""
+    from variants import registry
+
+    head, colon, rest = name.partition(":")
+    return registry.get(head).name + colon + rest
 
 
 def _short(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suite.record import Recipe
+from suite.record import Cell, Recipe
 
 ABSENT = "-"
 
@@ -13,6 +13,11 @@ def points(value: float | None) -> str:
         return ABSENT
     rounded = round(value, 1)
     return f"{rounded:+.1f}" if rounded else "0.0"
+
+
+def score(value: float | None) -> str:
+    """A score in points (0..100), without a sign: '47.8'."""
+    return ABSENT if value is None else f"{value:.1f}"
 
 
 def count(value: int | None) -> str:
@@ -37,9 +42,17 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def rates(by_task: dict[str, float]) -> str:
-    """Learning rates: the one they share, or the span from lowest to highest."""
-    low, high = min(by_task.values()), max(by_task.values())
+def rate(value: float | None) -> str:
+    """A learning rate: '0.005'."""
+    return ABSENT if value is None else f"{value:g}"
+
+
+def rates(by_task: dict[str, float | None]) -> str:
+    """Learning rates: the one they share, or the span from lowest to highest of those that are known."""
+    known = [value for value in by_task.values() if value is not None]
+    if not known:
+        return ABSENT
+    low, high = min(known), max(known)
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
@@ -48,9 +61,21 @@ def outcome(statuses: dict[str, int]) -> str:
     return ", ".join(f"{n} {status}" for status, n in statuses.items())
 
 
-def recipe_line(recipe: Recipe) -> str:
+def recipe_line(recipe: Recipe | None) -> str:
     """A recipe in plain words."""
+    if recipe is None:
+        return "not trained here: each record keeps what its source says of the training"
     return (
         f"{recipe.steps} steps of {recipe.batch_size} examples (up to {recipe.max_length} tokens), "
         f"{recipe.schedule} schedule, {recipe.precision}, loss on {recipe.loss_on}"
     )
+
+
+def title(cell: Cell) -> str:
+    """A cell in a few words: 'lora on math, lr 0.005, seed 0'; what a source does not say is left out."""
+    parts = [f"{cell.variant.name} on {cell.task.name}"]
+    if cell.learning_rate is not None:
+        parts.append(f"lr {rate(cell.learning_rate)}")
+    if cell.seed is not None:
+        parts.append(f"seed {cell.seed}")
+    return ", ".join(parts)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from suite.record import Cell, Recipe, Score
+from suite.record import Cell, Effect, Recipe, Score
 from suite.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -31,17 +31,19 @@ class Report(Protocol):
 class Workshop:
     """A base in a worker, ready for jobs. Everything is made on first use and kept."""
 
-    def __init__(self, folder: Path, data: Path | None, device: str, threads: int | None) -> None:
+    def __init__(
+        self, folder: Path, data: Path | None, device: str, threads: int | None, keep: Path | None = None
+    ) -> None:
         import torch
 
-        self.folder, self.data, self.device = folder, data, device
+        self.folder, self.data, self.device, self.keep = folder, data, device, keep
         if threads is not None:
             torch.set_num_threads(threads)
         self.threads = torch.get_num_threads()
         torch.use_deterministic_algorithms(True, warn_only=True)
         self.model: Any = None
         self.tokenizer: Any = None
-        self.precision = ""
+        self._opened: tuple[Path, str] | None = None
         self._tasks: dict[str, Task] = {}
         self._general: General | None = None
         self._encoded: dict[tuple[Any, ...], list[Encoded]] = {}
@@ -50,14 +52,21 @@ class Workshop:
         """Run one job."""
         return job.run(self, report)
 
-    def open(self, precision: str) -> None:
-        """Load the base in this precision, in the place of any other."""
-        if precision != self.precision:
-            from suite.model import load
+    def open(self, precision: str, folder: Path | None = None) -> None:
+        """Load the model of `folder` (the base, if not given) in this precision, in the place of any other.
 
-            self.model = None
-            self.model, self.tokenizer = load(self.folder, precision, self.device)
-            self.precision = precision
+        A folder without a tokenizer is read with the base's.
+        """
+        wanted = (folder or self.folder, precision)
+        if wanted != self._opened:
+            from suite import model as models
+
+            self.model = self._opened = None
+            self.model = models.weights(*wanted, self.device)
+            has_own = any(wanted[0].glob("tokenizer*"))
+            self.tokenizer = models.tokenizer(wanted[0] if has_own else self.folder)
+            self._encoded.clear()
+            self._opened = wanted
 
     @property
     def pad(self) -> int:
@@ -73,6 +82,12 @@ class Workshop:
         if not variant.calibration_rows:
             return variant.attach(self.model, seed)
         return variant.attach(self.model, seed, self.calibration(cell, variant.calibration_rows))
+
+    def load(self, folder: Path) -> Adapter:
+        """The adapter of a PEFT folder, on the model that is open."""
+        from variants import peft_config
+
+        return peft_config.load(self.model, folder)
 
     def calibration(self, cell: Cell, count: int) -> Calibration:
         """`count` training examples of the cell's task (or all), drawn by its seed, one unpadded row each."""
@@ -90,6 +105,30 @@ class Workshop:
                 yield row_mean(token_losses(self.model, batch), batch.labels)
 
         return Calibration(losses)
+
+    def logits(self, *adapters: Adapter) -> Tensor:
+        """Logits on the fixed text of `suite.effect`."""
+        from suite.effect import logits
+
+        return logits(self.model, self._probe(), *adapters)
+
+    def prove(self, cell: Cell, adapter: Adapter, start: Tensor) -> tuple[Effect, str | None, str | None]:
+        """(effect, why the cell fails if it does, digest of the weights if they are kept).
+
+        The adapter is exported, read back, and held against what it was before training.
+        """
+        from suite import weights
+        from suite.effect import prove
+
+        folder = None if self.keep is None else self.keep / cell.id
+        with weights.exported(adapter, folder, cell.base.name) as made:
+            effect, fault = prove(self.model, self._probe(), adapter, start, made, cell.how.recipe.precision)
+            return effect, fault, None if folder is None else weights.digest(made)[:16]
+
+    def _probe(self) -> Tensor:
+        from suite.effect import probe
+
+        return probe(self.tokenizer, getattr(self.model.config, "max_position_embeddings", None))
 
     def task(self, name: str) -> Task:
         """A task, read once."""
@@ -119,7 +158,7 @@ class Workshop:
         return self._encoded[key]
 
     def log_losses(
-        self, task: Task, cell: Cell, adapters: Sequence[Adapter], report: Report
+        self, task: Task, recipe: Recipe, limit: int | None, adapters: Sequence[Adapter], report: Report
     ) -> dict[str, float]:
         """Mean loss per learned token of each held-out split, nats."""
         from suite.batches import log_loss
@@ -128,7 +167,7 @@ class Workshop:
         found = {}
         for i, split in enumerate(HELD_OUT):
             report("held-out loss", i, len(HELD_OUT))
-            rows = self.encoded(task, split, cell.how.recipe)[: cell.evaluation.limit]
+            rows = self.encoded(task, split, recipe)[:limit]
             with routed(self.model, *adapters):
                 found[split] = log_loss(self.model, rows, self.pad)
         return found

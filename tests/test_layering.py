@@ -12,11 +12,18 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("variants", "tasks", "suite", "leaderboard")
-LIGHT = ("suite.plan", "suite.record", "suite.store", "suite.summary", "suite.words", "leaderboard.build")
+LIGHT = (
+    *("suite.plan", "suite.record", "suite.store", "suite.summary", "suite.table", "suite.words"),
+    *("suite.importing", "suite.show", "leaderboard.build"),
+)
 NAMES = {
-    *("lora", "pissa", "loftq", "lori", "lori-d", "lori-s", "fullft"),
+    *("lora", "rslora", "lora-plus", "lora-fa", "dora", "pissa", "milora", "olora"),
+    *("qlora", "qpissa", "loftq"),
+    *("eva", "lora-ga", "corda", "vera", "lora-xs", "lori", "lori-d", "lori-s", "random-mask", "fullft"),
+    *("eva", "lora-ga", "corda", "vera", "lora-xs", "random-mask"),
     *("math", "code", "instruct"),
 }
+WRAPS_PEFT = {"peft_adapter.py", "peft_fields.py"}
 OPENED_TO_THE_PAGE = {"suite.record", "suite.store", "suite.summary", "suite.words", "suite.statistics"}
 
 
@@ -127,15 +134,38 @@ def test_the_reading_of_names_can_fail(source: str) -> None:
     assert _told_by_name(source)
 
 
-def test_variants_need_torch_safetensors_and_the_standard_library() -> None:
+def _foreign(source: str, name: str) -> set[str]:
+    """What a file of variants/ imports beside torch, safetensors and the standard library.
+
+    peft is open to the files that wrap it, inside functions, so that it is read only when it is used.
+    """
     allowed = {*sys.stdlib_module_names, "torch", "safetensors", "variants"}
-    found = {
-        f"{file.name}: {module}"
-        for file in _files("variants")
-        for module, _ in _imports(ast.parse(file.read_text()), "variants")
+    tree = ast.parse(source)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    nested = {id(inner) for function in functions for inner in ast.walk(function)}
+    return {
+        f"{name}: {module}"
+        for module, node in _imports(tree, "variants")
         if module.split(".")[0] not in allowed
+        and not (module.split(".")[0] == "peft" and name in WRAPS_PEFT and id(node) in nested)
     }
-    assert found == set()
+
+
+def test_variants_need_torch_safetensors_and_the_standard_library() -> None:
+    assert {fault for file in _files("variants") for fault in _foreign(file.read_text(), file.name)} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "faults"),
+    [
+        ("lora.py", "def f():\n    import peft", 1),
+        ("peft_fields.py", "import peft", 1),
+        ("peft_fields.py", "def f():\n    from peft.utils import x", 0),
+        ("peft_fields.py", "def f():\n    import transformers", 1),
+    ],
+)
+def test_the_reading_of_needs_can_fail(name: str, source: str, faults: int) -> None:
+    assert len({each.split(".")[0] for each in _foreign(source, name)}) == faults
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from variants.interface import Adapter
+from variants.site import Factors
+
+PREFIX = "base_model.model."
+BASE = "base"  # the folder beside an adapter's files that holds its own base, if it has one
 
 
 @contextmanager
@@ -20,18 +25,13 @@ def replaced(model: nn.Module, params: Mapping[str, nn.Parameter]) -> Iterator[N
     """Inside, the named parameters stand in the place of the model's own, wherever the model uses them."""
     substitute = {id(model.get_parameter(name)): p for name, p in params.items()}
     slots = [
-        (module, key, own)
+        (module, key, substitute[id(own)])
         for module in model.modules()
         for key, own in module._parameters.items()
         if id(own) in substitute
     ]
-    try:
-        for module, key, own in slots:
-            module._parameters[key] = substitute[id(own)]
+    with _placed(slots):
         yield
-    finally:
-        for module, key, own in slots:
-            module._parameters[key] = own
 
 
 @torch.no_grad()
@@ -45,24 +45,43 @@ def merge(adapter: Adapter) -> dict[str, Tensor]:
 
 
 def write(adapter: Adapter, folder: Path) -> Path:
-    """A PEFT folder if every site has low-rank factors of one rank and scale, else merged plain weights."""
+    """A PEFT folder where every site's change is low-rank (against its own base, if it has one).
+
+    What peft has no name for, such as fused experts, is written as merged plain weights. (peft's
+    `target_parameters` was tried for them: it converts the adapters of mixture models on loading, and the
+    logits were wrong.)
+    """
     found = {name: site.factors() for name, site in adapter.sites.items()}
-    factors = {
-        name: (f.A, f.B, f.scale)
-        for name, f in found.items()
-        if f is not None and adapter.sites[name].base is None
-    }
-    kinds = {(len(A), scale) for A, _, scale in factors.values()}
-    if len(factors) == len(found) and len(kinds) == 1:
-        return write_peft(adapter.model, factors, folder)
-    merged = {name: nn.Parameter(w, requires_grad=False) for name, w in merge(adapter).items()}
-    return write_plain(adapter.model, merged, folder)
+    factors = {name: f for name, f in found.items() if f is not None}
+    if not factors or len(factors) < len(found) or not _one_kind(adapter, factors):
+        return write_merged(adapter, folder)
+    write_peft(adapter.model, factors, folder)
+    own = {f"{name}.weight": site.base for name, site in adapter.sites.items() if site.base is not None}
+    if own:
+        dense = {n: base.dense().to(adapter.model.get_parameter(n).dtype) for n, base in own.items()}
+        write_plain(adapter.model, _parameters(dense), folder / BASE, apart=True)
+    return folder
 
 
-def write_plain(model: nn.Module, params: Mapping[str, nn.Parameter], folder: Path) -> Path:
-    """The whole model with `params` in place, through its own save_pretrained where it has one."""
+def write_merged(adapter: Adapter, folder: Path) -> Path:
+    """The whole model with the deltas added, for any variant.
+
+    A weight that the model uses in two places (tied embeddings) changes only where it was adapted, and is
+    then written untied; it changes in both where the model's own weights train.
+    """
+    apart = not adapter.variant.trains_base
+    return write_plain(adapter.model, _parameters(merge(adapter)), folder, apart=apart)
+
+
+def write_plain(
+    model: nn.Module, params: Mapping[str, nn.Parameter], folder: Path, apart: bool = False
+) -> Path:
+    """The whole model with `params` in place, through its own save_pretrained where it has one.
+
+    `apart`: each parameter stands only where it is named, so that tied weights come apart.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with replaced(model, params):
+    with _only_there(model, params) if apart else replaced(model, params):
         save = getattr(model, "save_pretrained", None)
         if callable(save):
             save(folder)
@@ -72,19 +91,25 @@ def write_plain(model: nn.Module, params: Mapping[str, nn.Parameter], folder: Pa
     return folder
 
 
-def write_peft(model: nn.Module, factors: Mapping[str, tuple[Tensor, Tensor, float]], folder: Path) -> Path:
-    """adapter_config.json and adapter_model.safetensors, as peft names them: W + s*B*A, s = alpha / r."""
+def write_peft(model: nn.Module, factors: Mapping[str, Factors], folder: Path) -> Path:
+    """adapter_config.json and adapter_model.safetensors as peft names them: W + s*B*A, with s = alpha / r.
+
+    The largest rank and its alpha stand in `r` and `lora_alpha`, others in patterns of full names.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    A, _, scale = next(iter(factors.values()))
-    rank, alpha = len(A), round(scale * len(A), 9)
+    kinds = {name: (len(f.A), _whole(f.scale * len(f.A))) for name, f in factors.items()}
+    rank, alpha = max(kinds.values())
     config: dict[str, Any] = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": getattr(getattr(model, "config", None), "_name_or_path", "") or None,
         "inference_mode": True,
         "r": rank,
-        "lora_alpha": int(alpha) if alpha == int(alpha) else alpha,
+        "lora_alpha": alpha,
+        "rank_pattern": {name: r for name, (r, _) in kinds.items() if r != rank},
+        "alpha_pattern": {name: a for name, (_, a) in kinds.items() if a != alpha},
         "use_rslora": False,
+        "use_dora": any(f.magnitude is not None for f in factors.values()),
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": False,
@@ -93,12 +118,28 @@ def write_peft(model: nn.Module, factors: Mapping[str, tuple[Tensor, Tensor, flo
     }
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
     (folder / "adapter_config.json").write_text(text, encoding="utf-8")
-    tensors = {}
-    for name, (A, B, _) in factors.items():
-        tensors[f"base_model.model.{name}.lora_A.weight"] = A.contiguous()
-        tensors[f"base_model.model.{name}.lora_B.weight"] = B.contiguous()
+    tensors = {
+        f"{PREFIX}{name}.{key}": tensor.detach().contiguous()
+        for name, f in factors.items()
+        for key, tensor in _tensors(f, isinstance(model.get_submodule(name), nn.Embedding)).items()
+    }
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     return folder
+
+
+def _tensors(factors: Factors, embedding: bool) -> dict[str, Tensor]:
+    """One layer's tensors by peft's names; peft holds an embedding as [d, vocabulary], so factors swap."""
+    if embedding:
+        return {"lora_embedding_A": factors.B.T, "lora_embedding_B": factors.A.T}
+    found = {"lora_A.weight": factors.A, "lora_B.weight": factors.B}
+    return found if factors.magnitude is None else {**found, "lora_magnitude_vector": factors.magnitude}
+
+
+def _one_kind(adapter: Adapter, factors: Mapping[str, Factors]) -> bool:
+    """Whether peft can hold these: magnitudes on every layer or on none, and not on an embedding."""
+    dora = {f.magnitude is not None for f in factors.values()}
+    embedded = any(isinstance(adapter.model.get_submodule(n), nn.Embedding) for n in factors)
+    return dora == {False} or (dora == {True} and not embedded)
 
 
 def _targets(model: nn.Module, names: list[str]) -> list[str]:
@@ -106,3 +147,46 @@ def _targets(model: nn.Module, names: list[str]) -> list[str]:
     leaves = sorted({name.rpartition(".")[2] for name in names})
     chosen = {name for name, _ in model.named_modules() if name.rpartition(".")[2] in leaves}
     return leaves if chosen == set(names) else names
+
+
+def _whole(alpha: float) -> int | float:
+    rounded = round(alpha, 9)
+    return int(rounded) if rounded == int(rounded) else alpha
+
+
+def _parameters(tensors: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
+    return {name: nn.Parameter(tensor, requires_grad=False) for name, tensor in tensors.items()}
+
+
+@contextmanager
+def _only_there(model: nn.Module, params: Mapping[str, nn.Parameter]) -> Iterator[None]:
+    """Inside, the parameters stand at the named places alone, and the configuration ties none of those."""
+    slots = []
+    for name, p in params.items():
+        owner, _, key = name.rpartition(".")
+        slots.append((model.get_submodule(owner), key, p))
+    uses = Counter(id(p) for module in model.modules() for p in module._parameters.values() if p is not None)
+    untied = any(uses[id(module._parameters[key])] > 1 for module, key, _ in slots)
+    configs = [getattr(model, "config", None)] if untied else []
+    held = [(config, config.tie_word_embeddings) for config in configs if config is not None]
+    try:
+        for config, _ in held:
+            config.tie_word_embeddings = False
+        with _placed(slots):
+            yield
+    finally:
+        for config, tied in held:
+            config.tie_word_embeddings = tied
+
+
+@contextmanager
+def _placed(slots: list[tuple[nn.Module, str, nn.Parameter]]) -> Iterator[None]:
+    """Inside, each parameter is the module's own of that key."""
+    held = [(module, key, module._parameters[key]) for module, key, _ in slots]
+    try:
+        for module, key, p in slots:
+            module._parameters[key] = p
+        yield
+    finally:
+        for module, key, own in held:
+            module._parameters[key] = own

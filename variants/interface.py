@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -69,11 +69,22 @@ class Variant(ABC):
     def build(cls, settings: Mapping[str, Any]) -> Self:
         """The variant with these settings, the others at their defaults. Raises VariantError."""
         spec.known(cls.name, settings, [f.name for f in fields(cls)])
+        spec.complete(cls.name, settings, [f.name for f in fields(cls) if _needed(f)])
         return cls(**settings)
+
+    @classmethod
+    def example(cls) -> Self:
+        """What the conformance checks run where no settings are given: the defaults."""
+        return cls.build({})
 
     def settings(self) -> dict[str, Any]:
         """Every setting by name; `registry.build(name, settings)` gives an equal variant."""
         return asdict(self)
+
+    @property
+    def label(self) -> str:
+        """What records call it: the name, and where one variant stands for many methods, which: "peft:ia3"."""
+        return self.name
 
     @property
     def calibration_rows(self) -> int:
@@ -86,6 +97,10 @@ class Variant(ABC):
     @abstractmethod
     def attach(self, model: nn.Module, seed: int, calibration: Calibration | None = None) -> Adapter:
         """Put this variant on `model`. The same seed gives a bit-equal adapter. Raises VariantError."""
+
+
+def _needed(setting: Field[Any]) -> bool:
+    return setting.default is MISSING and setting.default_factory is MISSING
 
 
 class Adapter(ABC):

@@ -8,7 +8,8 @@
 Source: Li et al., arXiv 2310.08659, algorithm 1 (five iterations in the paper's main results). Quantising
 comes first, so one iteration is QLoRA's Q with an SVD of its error. The authors and peft do not divide by s,
 which matches W only at s = 1; here s*B A is the residual's best rank-r approximation at any s.
-Q is held in packed codes, float32 block maxima, no double quantisation (quantise.py).
+Q is NormalFloat at 2, 3 or 4 bits (quantise.py), or a mixture (quantised.py); its scales are float32, without
+double quantisation.
 """
 
 from __future__ import annotations
@@ -20,30 +21,24 @@ import torch
 from torch import Tensor
 
 from variants.interface import VariantError
-from variants.lowrank import LowRankVariant
 from variants.pissa import principal
-from variants.quantise import BITS, QuantisedWeight, decode, encode
+from variants.quantise import QuantisedWeight, decode, encode
+from variants.quantised import Quantised
 from variants.site import Start
-from variants.targets import Kind
 
 
 @dataclass(frozen=True)
-class LoftQ(LowRankVariant):
+class LoftQ(Quantised):
     """Quantisation aware of the adapter; each layer starts near W, not at it."""
 
     name: ClassVar[str] = "loftq"
     summary: ClassVar[str] = "LoRA on a 4-bit base, both started together to approximate the weight"
+    revision: ClassVar[int] = 2
 
-    kinds: ClassVar[tuple[Kind, ...]] = ("linear",)
-    starts_at_base: ClassVar[bool] = False
-
-    bits: int = 4
     iterations: int = 5
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.bits not in BITS:
-            raise VariantError(f"loftq: bits must be one of {', '.join(map(str, BITS))}, got {self.bits}")
         if self.iterations < 1:
             raise VariantError(f"loftq: iterations must be 1 or more, got {self.iterations}")
 

@@ -45,20 +45,26 @@ class LoRID(LowRankVariant):
 
 
 @dataclass(frozen=True)
-class LoRIS(LoRID):
+class Masked(LoRID):
+    """LoRI whose B trains inside a fixed mask only."""
+
+    sparsity: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.sparsity < 1:
+            raise VariantError(f"{self.name}: sparsity must lie between 0 and 1, got {self.sparsity}")
+
+
+@dataclass(frozen=True)
+class LoRIS(Masked):
     """Sparse LoRI: a dense phase finds the mask, a second phase trains B inside it from zero."""
 
     name: ClassVar[str] = "lori-s"
     summary: ClassVar[str] = "LoRI whose second phase trains only the largest entries of B"
     phases: ClassVar[int] = 2
 
-    sparsity: float = 0.9
     fresh_a: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.sparsity < 1:
-            raise VariantError(f"lori-s: sparsity must lie between 0 and 1, got {self.sparsity}")
 
     def enter(self, adapter: SiteAdapter, phase: int) -> None:
         """Before phase 1: fix the masks and start B again."""
@@ -78,8 +84,13 @@ class LoRIS(LoRID):
 def largest(tensors: list[Tensor], sparsity: float) -> list[Tensor]:
     """Boolean masks of the int((1 - sparsity) * N) entries largest in magnitude over all tensors together."""
     pool = torch.cat([t.detach().abs().flatten() for t in tensors])
-    kept = int((1 - sparsity) * len(pool))
-    flat = torch.zeros_like(pool, dtype=torch.bool)
-    flat[pool.sort(descending=True, stable=True).indices[:kept]] = True
+    return first(pool.sort(descending=True, stable=True).indices, tensors, sparsity)
+
+
+def first(order: Tensor, tensors: list[Tensor], sparsity: float) -> list[Tensor]:
+    """Boolean masks of the first int((1 - sparsity) * N) entries in `order`, which numbers all N of them."""
+    kept = int((1 - sparsity) * len(order))
+    flat = torch.zeros_like(order, dtype=torch.bool)
+    flat[order[:kept]] = True
     pieces = flat.split([t.numel() for t in tensors])
     return [piece.view(t.shape) for piece, t in zip(pieces, tensors, strict=True)]

@@ -121,7 +121,7 @@ class CalibratedVariant(LowRankVariant):
 
     kinds: ClassVar[tuple[Kind, ...]] = ("linear",)
 
-    examples: int = 64
+    examples: int = 16
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,12 +2,16 @@
 
 Source of the rule: yxli2123/LoftQ, glue/utils_quant; NF4 is the type of QLoRA (Dettmers et al.,
 arXiv 2305.14314, section 3). Every 64 neighbouring numbers of the flattened weight share one float32 scale,
-their largest magnitude; each number is stored as the index of the nearest code. Two codes share a byte
-whatever the bits (2 and 3 bits leave room unused: they are here for their numerics, not for their size).
+their largest magnitude; each number is stored as the index of the nearest code: in 4 bits for NF4, in 2 for
+NF2, and in 4 again for NF3, whose codes do not fill bytes (it is here for its numerics).
+
+Scales add 0.5 bit a number. Quantised doubly (QLoRA, section 3) they add 0.127: their mean is taken off, and
+every 256 of them share one float32 scale and are stored as the nearest of 256 dynamic 8-bit codes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -22,7 +26,9 @@ from variants.site import FrozenWeight
 
 BITS = (2, 3, 4)
 BLOCK = 64
+SECOND_BLOCK = 256
 OFFSET = 0.9677083  # the rule's outermost quantile
+TINY = torch.finfo(torch.float32).tiny
 
 
 @cache
@@ -42,39 +48,96 @@ def codebook(bits: int) -> tuple[float, ...]:
     return tuple(code / codes[-1] for code in codes)
 
 
+@cache
+def dynamic_codes() -> tuple[float, ...]:
+    """The 256 codes of the dynamic 8-bit type (arXiv 1511.04561, section 2), ascending from -0.993 to 1.
+
+    For e = 0..6 the middles of the 2^e equal parts of [0.1, 1], times 10^(e-6), with either sign; 0 and 1.
+    """
+    sizes = [10.0 ** (e - 6) * (0.1 + 0.9 * (i + 0.5) / 2**e) for e in range(7) for i in range(2**e)]
+    return tuple(sorted([*sizes, *(-size for size in sizes), 0.0, 1.0]))
+
+
 @dataclass(frozen=True)
 class Codes:
-    """A quantised tensor: `packed` uint8 with two codes a byte, `scales` float32 [blocks]."""
+    """A quantised tensor: `packed` uint8, low bits first, and a scale for each block.
 
-    packed: Tensor
-    scales: Tensor
+    `scales` is float32 [blocks]; quantised doubly it is uint8, and `second` is float32
+    [1 + blocks / 256, rounded up]: the scales' mean, then the scales of the scales.
+    """
+
     shape: tuple[int, ...]
     bits: int
+    packed: Tensor
+    scales: Tensor
+    second: Tensor | None = None
 
 
-def encode(weight: Tensor, bits: int) -> Codes:
+def encode(weight: Tensor, bits: int, double: bool = False) -> Codes:
     """Quantise `weight`; the last block is filled up with zeros."""
-    flat = weight.detach().float().flatten()
-    blocks = F.pad(flat, (0, -len(flat) % BLOCK)).view(-1, BLOCK)
-    scales = blocks.abs().amax(dim=1)
-    unit = blocks / scales.clamp_min(torch.finfo(torch.float32).tiny)[:, None]
-    codes = torch.tensor(codebook(bits), device=weight.device)
-    index = torch.bucketize(unit, (codes[1:] + codes[:-1]) / 2).to(torch.uint8).flatten()
-    return Codes(index[0::2] | (index[1::2] << 4), scales, tuple(weight.shape), bits)
+    index, scales = _nearest(weight.detach().float().flatten(), BLOCK, codebook(bits))
+    packed = _pack(index, _per_byte(bits))
+    if not double:
+        return Codes(tuple(weight.shape), bits, packed, scales)
+    mean = scales.mean()
+    small, second = _nearest(scales - mean, SECOND_BLOCK, dynamic_codes())
+    return Codes(tuple(weight.shape), bits, packed, small[: len(scales)], torch.cat([mean[None], second]))
 
 
 def decode(codes: Codes) -> Tensor:
     """The float32 tensor that the codes stand for."""
-    pairs = _byte_table(codes.bits, codes.packed.device).index_select(0, codes.packed.int())
-    blocks = pairs.view(-1, BLOCK) * codes.scales[:, None]
+    numbers = _byte_table(codes.bits, codes.packed.device).index_select(0, codes.packed.int())
+    blocks = numbers.view(-1, BLOCK) * _scales(codes)[:, None]
     return blocks.flatten()[: prod(codes.shape)].view(codes.shape)
+
+
+def _nearest(flat: Tensor, block: int, codes: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """(indices uint8, scales [blocks]): each number as its nearest code times its block's scale."""
+    blocks = F.pad(flat, (0, -len(flat) % block)).view(-1, block)
+    scales = blocks.abs().amax(dim=1)
+    unit = blocks / scales.clamp_min(TINY)[:, None]
+    table = torch.tensor(codes)
+    middles = (table[1:] + table[:-1]) / 2
+    if len(codes) > 16:
+        index = torch.bucketize(unit, middles.to(flat.device)).to(torch.uint8)
+    else:  # counted one by one, which on a CPU takes half the time of a search
+        index = torch.zeros(unit.shape, dtype=torch.uint8, device=flat.device)
+        for middle in middles.tolist():
+            index += unit > middle
+    return index.flatten(), scales
+
+
+def _pack(index: Tensor, per: int) -> Tensor:
+    """`per` indices to a byte, the first in the lowest bits."""
+    first, *others = index.view(-1, per).unbind(dim=1)
+    packed = first.clone()
+    for i, other in enumerate(others, start=1):
+        packed |= other << (8 // per) * i
+    return packed
+
+
+def _scales(codes: Codes) -> Tensor:
+    """The float32 scale of every block."""
+    if codes.second is None:
+        return codes.scales
+    mean, second = codes.second[0], codes.second[1:].repeat_interleave(SECOND_BLOCK)
+    small = torch.tensor(dynamic_codes(), device=codes.scales.device)[codes.scales.int()]
+    return small * second[: len(small)] + mean
+
+
+def _per_byte(bits: int) -> int:
+    """How many codes share a byte."""
+    return 4 if bits == 2 else 2
 
 
 @cache
 def _byte_table(bits: int, device: torch.device) -> Tensor:
-    """[256, 2]: the two numbers that a packed byte stands for, the low half first."""
-    codes = [*codebook(bits), *[0.0] * (16 - 2**bits)]
-    return torch.tensor([[codes[byte & 15], codes[byte >> 4]] for byte in range(256)], device=device)
+    """[256, codes a byte]: the numbers that a packed byte stands for, the low bits first."""
+    per = _per_byte(bits)
+    width = 8 // per
+    codes = [*codebook(bits), *[0.0] * (2**width - 2**bits)]
+    rows = [[codes[byte >> width * i & 2**width - 1] for i in range(per)] for byte in range(256)]
+    return torch.tensor(rows, device=device)
 
 
 class QuantisedWeight(FrozenWeight):
@@ -82,38 +145,39 @@ class QuantisedWeight(FrozenWeight):
 
     packed: Tensor
     scales: Tensor
+    second: Tensor | None
 
     def __init__(self, codes: Codes) -> None:
         super().__init__()
         self.shape, self.bits = codes.shape, codes.bits
         self.register_buffer("packed", codes.packed)
         self.register_buffer("scales", codes.scales)
+        self.register_buffer("second", codes.second)
 
     def codes(self) -> Codes:
         """What is stored."""
-        return Codes(self.packed, self.scales, self.shape, self.bits)
+        return Codes(self.shape, self.bits, self.packed, self.scales, self.second)
 
     def dense(self) -> Tensor:
         return decode(self.codes())
 
     def forward(self, x: Tensor) -> Tensor:
         """Q x for x [..., d_in], in x's type."""
-        return _Product.apply(x, self.packed, self.scales, self.shape, self.bits)
+        return _Product.apply(x, self.shape, self.bits, *self.buffers())
 
 
 class _Product(torch.autograd.Function):
     """x Q^T that keeps the codes for the backward and dequantises again there."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, packed: Tensor, scales: Tensor, shape: tuple[int, ...], bits: int
-    ) -> Tensor:
-        ctx.save_for_backward(packed, scales)
+    def forward(ctx: Any, x: Tensor, shape: tuple[int, ...], bits: int, *held: Tensor) -> Tensor:
+        ctx.save_for_backward(*held)
         ctx.rest = (shape, bits)
-        return F.linear(x, decode(Codes(packed, scales, shape, bits)).to(x.dtype))
+        return F.linear(x, decode(Codes(shape, bits, *held)).to(x.dtype))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
-        packed, scales = ctx.saved_tensors
-        return grad @ decode(Codes(packed, scales, *ctx.rest)).to(grad.dtype), None, None, None, None
+        held = ctx.saved_tensors
+        weight = decode(Codes(*ctx.rest, *held)).to(grad.dtype)
+        return grad @ weight, None, None, *[None] * len(held)

@@ -154,11 +154,12 @@ class LowRank(Site):
             self.A = nn.Parameter(A.to(self.A), requires_grad=False)
 
     def groupable(self, other: LowRank) -> bool:
-        """Whether the two may be computed in one batched product."""
-        if self.embedding or other.embedding or self.scale != other.scale:
-            return False
-        (A, B), (A2, B2) = self.pair(), other.pair()
-        return A.shape == A2.shape and B.shape == B2.shape
+        """Whether the two may be computed in one batched product; never where the forward is one's own."""
+        own = type(self).forward is not LowRank.forward
+        return not own and not self.embedding and self._kind() == other._kind()
+
+    def _kind(self) -> tuple[object, ...]:
+        return type(self), self.scale, self.pinned, self.embedding, self.A.shape, self.B.shape
 
 
 class Experts(LowRank):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,6 +14,12 @@ OPENING, CLOSING = "([{", ")]}"
 
 class VariantError(ValueError):
     """A user's mistake about a variant: one line with the value, what was expected, the next step."""
+
+
+def said(error: BaseException, most: int = 200) -> str:
+    """An exception as one line of at most `most` characters: its class and its message."""
+    line = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def split(text: str) -> list[str]:
@@ -47,6 +53,13 @@ def known(variant: str, settings: Iterable[str], names: Sequence[str]) -> None:
         if key not in names:
             hint = f"nearest is {nearest(key, names)!r} (of {', '.join(names)})" if names else "it has none"
             raise VariantError(f"{variant}: unknown setting {key!r}; {hint}")
+
+
+def complete(variant: str, settings: Collection[str], needed: Iterable[str]) -> None:
+    """Raise VariantError for a setting that has no default and was not given."""
+    for name in needed:
+        if name not in settings:
+            raise VariantError(f"{variant}: setting {name!r} has no default; write {variant}:{name}=...")
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from suite.record import (
     Cell,
     Cost,
     CurvePoint,
+    Effect,
     EvaluationSettings,
     Item,
     Provenance,
@@ -20,10 +21,12 @@ from suite.record import (
     Record,
     Score,
     Scores,
+    Source,
     Status,
     TaskRef,
     VariantRef,
 )
+from suite.seeds import digest
 from suite.store import Store
 
 FOLDER = Path(__file__).parent
@@ -32,6 +35,13 @@ LORA = VariantRef(name="synthetic-lora", settings={"rank": 16, "alpha": 32, "tar
 PISSA = VariantRef(name="synthetic-pissa", settings={"rank": 16, "alpha": 16, "targets": "all"}, revision=1)
 SPARSE = VariantRef(name="synthetic-sparse", settings={"rank": 32, "sparsity": 0.9}, revision=2)
 STEPS = {"sums": 200, "words": 250}
+EFFECT = Effect(
+    text_digest="feedfacefeedface",
+    from_base=3.25,
+    from_start=3.0,
+    delta_norms={"model.layers.0.self_attn.q_proj.weight": 3.0, "model.layers.0.mlp.up_proj.weight": 4.0},
+    reload_error=1e-6,
+)
 
 
 def cell(variant: VariantRef, task: str, seed: int, /, **changes: Any) -> Cell:
@@ -82,7 +92,7 @@ def record(cell: Cell, right: int = 2, skills: tuple[int, int, int] = (3, 2, 2),
         "total_parameters": 3_200_000,
         "adapted_modules": ["model.layers.0.self_attn.q_proj"],
         "cost": Cost(
-            train_wall_s=20.0 + cell.seed,
+            train_wall_s=20.0 + (cell.seed or 0),
             train_cpu_s=19.5,
             evaluate_wall_s=8.0,
             evaluate_cpu_s=7.5,
@@ -108,10 +118,10 @@ def stopped(cell: Cell, status: Status, error: str, **changes: Any) -> Record:
 
 
 def examples() -> list[Record]:
-    """Three variants, two tasks, two seeds; one cell diverged and one ran out of memory."""
+    """Three variants, two tasks, two seeds: one cell diverged, one ran out of memory, one has an effect."""
     nan = CurvePoint(phase=1, step=7, loss=float("nan"), learning_rate=0.005)
     return [
-        record(cell(LORA, "sums", 0), right=2),
+        record(cell(LORA, "sums", 0), right=2, effect=EFFECT, weights="00112233aabbccdd"),
         record(cell(LORA, "sums", 1), right=3),
         record(cell(LORA, "words", 0), right=1, skills=(3, 3, 2)),
         record(cell(LORA, "words", 1), right=1, skills=(2, 3, 2)),
@@ -129,8 +139,58 @@ def examples() -> list[Record]:
     ]
 
 
+def imported(name: str, score: float | None, **changes: Any) -> Record:
+    """A record of a track that others ran: a score after training, and nothing of what they do not say."""
+    field = "/result/forgetting"
+    source = Source(
+        kind="imported",
+        origin="synthetic/elsewhere results",
+        label=name,
+        commit="1" * 40,
+        file=f"{name}.json",
+        sha256=digest(name) * 4,
+        fields={"/result/accuracy": score, field: 0.25, "/name": name, "/seed": None},
+        notes={field: "change of a loss, nats; not points"},
+    )
+    one = Cell(
+        track="synthetic-elsewhere@1",
+        base=BaseRef(name="synthetic/other-base", digest="unknown"),
+        variant=VariantRef(name=f"elsewhere-{name}", settings={"r": 8}, revision=None),
+        task=TaskRef(name="sums", source="elsewhere", revision=None, digest="abcdef0123456789"),
+        recipe=None,
+        learning_rate=0.001,
+        seed=None,
+        evaluation=EvaluationSettings(target=["sums_test"], general=[], revision=None),
+        source=digest(name),
+    )
+    measured = Score(evaluation="sums_test", metric="accuracy", value=score or 0.0, n=None, metrics={})
+    after = Scores(target={"sums_test": measured}, general={}, log_loss={}, bits_per_byte=None)
+    fields: dict[str, Any] = {
+        "status": "ok",
+        "before": None,
+        "after": None if score is None else after,
+        "curve": [CurvePoint(phase=0, step=10, loss=1.5, learning_rate=None)],
+        "trainable_parameters": None,
+        "adapted_modules": [],
+        "cost": Cost(train_wall_s=99.0),
+        "source": source,
+        "provenance": Provenance(
+            created=None, command="made up", device=None, threads=None, versions={}, commit=source.commit
+        ),
+    }
+    return record(one, **{**fields, **changes})
+
+
+def examples_of_others() -> list[Record]:
+    """Three runs of others, on a board of their own; one did not finish and does not say its rate."""
+    silent = imported("third", None)
+    cell = silent.cell.model_copy(update={"learning_rate": None})
+    stopped = {"status": "failed", "error": "it says: cancelled", "cost": None, "cell": cell, "id": cell.id}
+    return [imported("first", 0.5), imported("second", 0.625), silent.model_copy(update=stopped)]
+
+
 if __name__ == "__main__":
     for old in (FOLDER / "records").glob("*.json"):
         old.unlink()
-    for example in examples():
+    for example in (*examples(), *examples_of_others()):
         print(Store(FOLDER).write(example))

@@ -15,7 +15,16 @@ import pytest
 from leaderboard.build import build, data, render
 from suite.record import BaseRef, TaskRef
 from suite.store import Store, StoreError
-from tests.example_records.make import FOLDER, LORA, cell, examples, record, stopped
+from tests.example_records.make import (
+    FOLDER,
+    LORA,
+    cell,
+    examples,
+    examples_of_others,
+    imported,
+    record,
+    stopped,
+)
 
 
 class Page(HTMLParser):
@@ -54,7 +63,7 @@ def _page(records=None) -> str:
 def test_same_records_same_bytes(tmp_path: Path) -> None:
     first = build(FOLDER, tmp_path / "first")
     shuffled = Store(tmp_path / "store")
-    for one in reversed(examples()):
+    for one in reversed([*examples(), *examples_of_others()]):
         shuffled.write(one)
     second = build(shuffled.path, tmp_path / "second")
     assert first.name == "index.html"
@@ -144,6 +153,36 @@ def test_every_heading_has_a_cell_below_it() -> None:
     assert widths == {9, 15}, "the board: 7 and one a task; the cells: 12 and one a skill"
 
 
+def test_results_of_others_show_scores_and_where_they_come_from() -> None:
+    page = _page(examples_of_others())
+    headings = set(re.findall(r"<th scope=.col.*?><span>(.*?)</span>", page))
+    assert "Score: sums" in headings and "62.5" in page
+    assert not headings & {"Gain: sums", "Mean gain", "Gain", "Forgetting"}
+    rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    assert [re.findall(r'data-value="([\d.]+)">', row)[:1] for row in rows[1:4]] == [["62.5"], ["50.0"], []]
+    assert {len(re.findall(r"<t[hd][ >]", row)) for row in rows} == {6, 11}, (
+        "no gain, no forgetting, no skill"
+    )
+    for part in ("Trained and scored elsewhere", "not trained here: each record", "<dt>Score</dt>"):
+        assert part in page
+    for part in ("imported from synthetic/elsewhere results: first", "first.json", "1" * 40, "not points"):
+        assert part in page
+    assert page.index(">second<") < page.index(">first<") < page.index(">third<"), "best first, unknown last"
+    text = "".join(Page(page).text)
+    assert not re.search(r"\b(NaN|None|inf)\b", text) and "<dt>Score</dt>" not in _page()
+
+
+def test_a_record_that_says_nothing_has_a_page() -> None:
+    (board,) = data([imported("silent", None)])["boards"]
+    assert (
+        not board["scores_only"]
+        and not board["forgetting_known"]
+        and board["rows"][0]["scores"] == {"sums": None}
+    )
+    mixed = [*examples(), imported("silent", None, source=None), record(cell(LORA, "sums", 0), before=None)]
+    assert not re.search(r"\b(NaN|None)\b", "".join(Page(_page(mixed)).text))
+
+
 def test_data_is_strict_json(tmp_path: Path) -> None:
     page = build(FOLDER, tmp_path / "site")
 
@@ -151,7 +190,8 @@ def test_data_is_strict_json(tmp_path: Path) -> None:
         raise AssertionError(constant)
 
     site = json.loads(page.with_name("data.json").read_text(), parse_constant=refuse)
-    (board,) = site["boards"]
+    others, board = site["boards"]
+    assert (others["scores_only"], board["scores_only"]) == (True, False)
     assert [row["variant"] for row in board["rows"]] == [
         "synthetic-pissa",
         "synthetic-lora",
@@ -164,6 +204,9 @@ def test_data_is_strict_json(tmp_path: Path) -> None:
     first = next(one for one in pissa["cells"] if (one["task"], one["seed"]) == ("words", 0))
     assert (first["before"], first["after"], first["gain"]) == (0.0, 50.0, 50.0)
     assert (first["validation_log_loss"], first["bits_per_byte_change"]) == (0.5, 0.125)
+    assert (first["effect"], first["weights"], first["source"]) == (None, None, None)
+    effects = [one["effect"] for row in board["rows"] for one in row["cells"] if one["weights"]]
+    assert effects == [{"from_base": 3.25, "from_start": 3.0, "delta_norm": 5.0, "reload_error": 1e-6}]
 
 
 def test_a_store_without_records_and_a_missing_one_are_errors(tmp_path: Path) -> None:

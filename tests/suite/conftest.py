@@ -47,3 +47,38 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTok
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained_store(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a record of each kind of kept weights: an adapter, one on its own base, a whole model.
+
+    Trained and scored in this process, for four steps and on two items.
+    """
+    from suite.baseline import before
+    from suite.jobs import TrainPack
+    from suite.plan import Request, resolve
+    from suite.provenance import provenance
+    from suite.record import Scores
+    from suite.run import record_of
+    from suite.store import Store
+    from suite.workshop import Workshop
+
+    store = Store(tmp_path_factory.mktemp("stores") / "trained")
+    variants = "lora:rank=4,alpha=8,loftq:rank=4,fullft"
+    plan = resolve(
+        Request(variants=variants, tasks="math", model=str(tiny_base), steps="4", limit="2", device="cpu")
+    )
+    shop = Workshop(plan.base, None, "cpu", 1, store.path / "adapters")
+    known = {}
+    for job in before(plan.cells[0], plan.cells[0].how.recipe):
+        known |= job.run(shop, _untold)
+    for cell in plan.cells:
+        (found,) = TrainPack((cell,)).run(shop, _untold)
+        made = provenance("suite run", "cpu", 1)
+        store.write(record_of(found, Scores.model_validate(known), made))
+    return store.path
+
+
+def _untold(stage: str, step: int, steps: int, loss: float | None = None) -> None:
+    """Progress that nobody follows."""

@@ -153,6 +153,8 @@ def test_a_record_without_all_that_was_measured_is_shown(tmp_path: Path) -> None
         (["list", "variant"], "did you mean 'variants'?"),
         (["show", "abc", "--store", "nowhere"], "no record 'abc'"),
         (["show", "./abc.json"], "no record file './abc.json'"),
+        (["export", "abc", "--to", "out", "--store", "nowhere"], "no record 'abc'"),
+        (["eval", "nowhere"], "no folder 'nowhere'"),
         (["site", "--store", "nowhere"], "nowhere"),
     ],
 )
@@ -213,6 +215,9 @@ def test_run_then_resume_then_show(tiny_base: Path, tmp_path: Path) -> None:
     assert len(record["after"]["target"]["pocket_math"]["items"]) == 2
     assert record["before"]["log_loss"].keys() == {"validation", "test"}
     assert record["cost"]["peak_memory_bytes"] > 0 and record["provenance"]["threads"] == 1
+    assert record["effect"]["from_start"] > 0 and record["effect"]["reload_error"] < 1e-5
+    kept = tmp_path / "adapters" / file.stem
+    assert sorted(p.name for p in kept.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
     written = file.stat().st_mtime_ns
     second = CliRunner().invoke(app, given)
     assert second.exit_code == 0 and "1 cells were finished before" in second.stdout

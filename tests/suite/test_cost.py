@@ -31,6 +31,14 @@ def test_views_share_and_bystanders_do_not_count() -> None:
     assert bystander.numel() == 4096
 
 
+def test_a_sparse_tensor_counts_by_its_parts() -> None:
+    at, values = torch.arange(1024)[None], torch.ones(1024)
+    sparse = torch.sparse_coo_tensor(at, values, (2048,), check_invariants=False)
+    with LiveTensors() as live:
+        sparse.to_dense()
+    assert live.peak == 2 * MEGA + MEGA + 2 * MEGA  # indices of 8 bytes, values, and the dense one
+
+
 def test_backward_is_seen() -> None:
     weight = torch.zeros(1024, requires_grad=True)
     with LiveTensors() as live:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from suite.baseline import ScoreGeneral, ScoreTask
 from suite.engines.local import Done, Failed, Started
-from suite.jobs import Found, ScoreGeneral, ScoreTask, TrainPack
+from suite.jobs import Found, TrainPack
 from suite.plan import Plan
-from suite.record import BaseRef, Cell, EvaluationSettings, Recipe, Score, TaskRef, VariantRef
+from suite.record import BaseRef, Cell, Effect, EvaluationSettings, Recipe, Score, TaskRef, VariantRef
 from suite.run import Runner
 from suite.store import Store
 
@@ -206,3 +207,37 @@ def test_longest_first_within_a_precision(play: Any) -> None:
     packs = [job for job in ran if isinstance(job, TrainPack)]
     assert [job.cells[0].variant.name for job in packs] == ["fullft", "lori-s", "lora"]
     assert packs[1].steps == 6
+
+
+def test_the_proof_and_the_weights_are_part_of_the_record(play: Any, tmp_path: Path) -> None:
+    effect = Effect(text_digest="0", from_base=1, from_start=1, delta_norms={"w": 2}, reload_error=0)
+
+    def answer(job: Any) -> Any:
+        if isinstance(job, TrainPack):
+            return Done(0, job, [found(job.cells[0], effect=effect, weights="ab")])
+        return well(job)
+
+    runner, _, _ = play([cell()], answer)
+    (record,) = runner.outcome.records
+    assert record.effect == effect and record.weights == "ab" and record.source is None
+    assert runner.keep == tmp_path / "store" / "adapters"
+    assert Runner(runner.plan, runner.store, "suite run", weights=False).keep is None
+
+
+def test_a_cell_that_needs_no_base_has_no_scores_before(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrainPack, "before", lambda self, cell: ())
+    runner, ran, _ = play([cell()])
+    assert [type(job) for job in ran] == [TrainPack]
+    (record,) = runner.outcome.records
+    assert record.before is None and record.after is not None and record.gain is None
+
+
+def test_a_job_that_only_reads_leaves_no_record_when_it_fails(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainPack, "fails_for_good", False)
+    runner, _, shown = play(
+        [cell()], lambda job: Failed(0, job, "no fit") if isinstance(job, TrainPack) else well(job)
+    )
+    assert runner.outcome.records == [] and runner.outcome.failed == 1
+    assert shown.lost_cells == ["lora on math, lr 0.1, seed 0: no fit"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from suite.store import Store, StoreError, write_whole
-from tests.example_records.make import FOLDER, LORA, cell, examples, record, scores
+from tests.example_records.make import FOLDER, LORA, cell, examples, examples_of_others, record, scores
 
 
 def _message(error: pytest.ExceptionInfo[StoreError]) -> str:
@@ -100,7 +100,9 @@ def test_whether_a_store_can_be_written_is_known_before(
         (b"", "Invalid JSON"),
         (b'{"schema_version": 1,', "Invalid JSON"),
         (b"\xff\xfe", "not UTF-8"),
-        (b'{"schema_version": 2}', "schema_version: Input should be 1"),
+        (b'{"schema_version": 1}', "a record of schema 1, this version reads 2; make it again: run the same"),
+        (b'{"schema_version": "1"}', "schema_version: Input should be 2"),
+        (b'{"schema_version": 2}', "id: Field required (and 3 more)"),
         (b"[]", "Input should be an object"),
     ],
 )
@@ -198,5 +200,5 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 
 def test_example_records_are_what_their_script_makes() -> None:
     kept = {one.id: one.model_dump_json() for one in Store(FOLDER).records()}
-    made = {one.id: one.model_dump_json() for one in examples()}
+    made = {one.id: one.model_dump_json() for one in (*examples(), *examples_of_others())}
     assert kept == made, "the schema changed: python -m tests.example_records.make"

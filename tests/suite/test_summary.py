@@ -9,9 +9,20 @@ import pytest
 from rich.console import Console
 
 from suite.record import BaseRef, Recipe, Record, TaskRef, VariantRef
-from suite.summary import Mean, SummaryRow, boards, rows, table
-from suite.words import count, duration, points, rates
-from tests.example_records.make import LORA, PISSA, SPARSE, cell, examples, record, stopped
+from suite.summary import Mean, SummaryRow, boards, rows
+from suite.table import table
+from suite.words import count, duration, points, rate, rates, score
+from tests.example_records.make import (
+    LORA,
+    PISSA,
+    SPARSE,
+    cell,
+    examples,
+    examples_of_others,
+    imported,
+    record,
+    stopped,
+)
 
 
 def _row(variant: VariantRef, records: list[Record]) -> SummaryRow:
@@ -99,7 +110,8 @@ def test_only_like_is_put_beside_like(changes: dict[str, object]) -> None:
 
 def test_tasks_may_have_recipes_of_their_own() -> None:
     (board,) = boards(examples())
-    assert {task: recipe.steps for task, recipe in board.recipes.items()} == {"sums": 200, "words": 250}
+    steps = {task: recipe.steps for task, recipe in board.recipes.items() if recipe}
+    assert steps == {"sums": 200, "words": 250}
     assert board.seeds == 2
 
 
@@ -121,7 +133,7 @@ def test_settings_tell_namesakes_apart() -> None:
 def test_a_sweep_of_learning_rates_has_one_row_a_rate() -> None:
     sweep = [record(cell(LORA, "sums", seed, learning_rate=lr)) for lr in (1e-3, 1e-2) for seed in (0, 1)]
     found = rows(sweep)
-    assert sorted(row.learning_rates["sums"] for row in found) == [1e-3, 1e-2]
+    assert sorted(row.learning_rates["sums"] or 0 for row in found) == [1e-3, 1e-2]
     assert all(row.gains["sums"] == Mean(50.0, 2) for row in found)
 
 
@@ -131,6 +143,51 @@ def test_the_terminal_table_shows_what_went_wrong_and_fits() -> None:
     for part in ("+62.5", "+100.0 (1)", "1 diverged", "1 oom", "65.5K", "20.5 s", "synthetic@1", "mean of 2"):
         assert part in text
     assert "nan" not in text.lower() and "None" not in text
+
+
+def test_scores_stand_in_where_no_gain_is_known() -> None:
+    (board,) = boards(examples_of_others())
+    assert (board.scores_only, board.scored_here, board.forgetting_known, board.seeds) == (
+        True,
+        False,
+        False,
+        1,
+    )
+    assert [(row.label, row.mean_score, row.mean_gain) for row in board.rows] == [
+        ("second", 62.5, None),
+        ("first", 50.0, None),
+        ("third", None, None),
+    ]
+    assert (board.recipes, board.rows[2].learning_rates) == ({"sums": None}, {"sums": None})
+    text = _text(examples_of_others())
+    for part in ("score", "62.5", "1 failed", "the base's own score is not known", "0.001"):
+        assert part.lower() in text.lower()
+    for part in ("gain\n", "forget", "+62.5", "None", "nan"):
+        assert part not in text
+
+
+def test_one_known_gain_keeps_the_board_on_gains() -> None:
+    records = [record(cell(LORA, "sums", 0)), record(cell(PISSA, "sums", 0), right=4, before=None)]
+    (board,) = boards(records)
+    assert not board.scores_only and [row.mean_gain for row in board.rows] == [50.0, None]
+    assert [row.mean_score for row in board.rows] == [50.0, 100.0], "a score does not pass for a gain"
+    (alone,) = boards(records[1:])
+    assert alone.scores_only and alone.scored_here and alone.rows[0].mean_score == 100.0
+
+
+def test_records_of_others_stand_apart() -> None:
+    same = imported("first", 0.5)
+    ours = same.cell.model_copy(update={"recipe": Recipe(steps=1, batch_size=1), "source": None})
+    assert len(boards([same, record(ours)])) == 2, "a recipe that is not known is not the one that is"
+    assert len(boards([*examples(), *examples_of_others()])) == 2
+
+
+def test_a_source_names_its_runs() -> None:
+    first, second = imported("first", 0.5), imported("second", 0.5)
+    assert first.source is not None
+    twin = second.model_copy(update={"source": first.source})
+    labels = [row.label for row in rows([first, twin])]
+    assert len(set(labels)) == 2 and all(label.startswith("first ") for label in labels)
 
 
 def test_several_boards_stand_apart() -> None:
@@ -172,3 +229,5 @@ def test_words_for_numbers() -> None:
         "2 h 10 min",
     ]
     assert [rates({"a": 0.005, "b": 0.005}), rates({"a": 0.02, "b": 1e-5})] == ["0.005", "1e-05 to 0.02"]
+    assert [rates({"a": None, "b": 0.5}), rates({"a": None}), rates({})] == ["0.5", "-", "-"]
+    assert [rate(None), rate(1e-5), score(None), score(47.84)] == ["-", "1e-05", "-", "47.8"]

@@ -48,6 +48,12 @@ def test_a_learning_rate_may_name_an_alias() -> None:
     assert track.learning_rate("lori-s", "math") == 0.1
 
 
+def test_a_learning_rate_may_name_a_label_of_many_methods() -> None:
+    track = tracks.parse(GOOD.replace("default: 0.3", "peft: 0.4, 'peft:ia3': 0.5, default: 0.3"), "x")
+    assert track.learning_rate("peft:ia3", "math") == 0.5
+    assert track.learning_rate("peft:oft", "math") == 0.4
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [

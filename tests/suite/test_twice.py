@@ -43,6 +43,7 @@ def test_the_same_command_twice_gives_equal_records(tiny_base: Path, tmp_path: P
         assert result.exit_code == 0, result.output
     one, two = facts(tmp_path / "one"), facts(tmp_path / "two")
     assert len(one) == 2 and one == two
+    assert all(record["weights"] and record["effect"] for record in one.values())
     base = [sorted((tmp_path / name / "base").glob("*.json")) for name in ("one", "two")]
     assert [file.name for file in base[0]] == [file.name for file in base[1]] != []
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(*base, strict=True))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tests.variants.pieces import calibration
 from variants import build, merge, names, parse, routed
 
 MIXED = [
@@ -113,7 +114,8 @@ def test_base_is_never_changed(name, make_model, tokens):
     flags = [p.requires_grad for p in model.parameters()]
     state = {k: v.clone() for k, v in model.state_dict().items()}
     before = model(tokens).logits
-    adapter = build(name, {} if name == "fullft" else {"rank": 4}).attach(model, seed=0)
+    variant = build(name, {} if name == "fullft" else {"rank": 4})
+    adapter = variant.attach(model, 0, calibration(model, tokens))
     assert not any(p.requires_grad for p in model.parameters())
     for phase in range(adapter.variant.phases):
         adapter.enter(phase)

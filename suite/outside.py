@@ -1,0 +1,238 @@
+"""`suite eval`: scores of a PEFT folder or a plain model that was not trained here, as records.
+
+A record's cell has no recipe, rate or seed; it is known by the content of the folder. The base's scores come
+before it as in a run: the base that an adapter stands on, or the one that is named for a plain model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from suite import model as models
+from suite import plan as plans
+from suite import track as tracks
+from suite import weights
+from suite.baseline import BaseJob, before
+from suite.errors import UserError, one_line
+from suite.facts import facts, plain, printable
+from suite.jobs import Found, scored
+from suite.record import BaseRef, Cell, Cost, Recipe, Source, TaskRef, VariantRef
+
+if TYPE_CHECKING:
+    from suite.workshop import Report, Workshop
+
+ADAPTER, MODEL = "outside-adapter", "outside-model"  # what such cells have for a variant
+TENSORS = "adapter_model.safetensors"
+UNKNOWN = BaseRef(name="unknown", digest="unknown")
+
+
+@dataclass(frozen=True)
+class Given:
+    """The folder and flags of `suite eval` as typed; None means not given."""
+
+    folder: str
+    model: str | None = None
+    tasks: str | None = None
+    track: str | None = None
+    data: str | None = None
+    limit: str | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class ScoreFolder:
+    """Score a folder on one cell's task. `recipe` says how rows are read and in which precision."""
+
+    cell: Cell
+    recipe: Recipe
+    folder: Path
+    source: Source
+    compared: bool
+
+    fails_for_good: ClassVar[bool] = False
+
+    @property
+    def steps(self) -> int:
+        """Training steps."""
+        return 0
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The one cell."""
+        return (self.cell,)
+
+    @property
+    def title(self) -> str:
+        """How progress calls it."""
+        return f"{self.folder.name} on {self.cell.task.name}"
+
+    def before(self, cell: Cell) -> tuple[BaseJob, ...]:
+        """What has to be known of the base, if there is one to compare with."""
+        return before(cell, self.recipe) if self.compared else ()
+
+    def run(self, shop: Workshop, report: Report) -> list[Found]:
+        """The scores, on the model that the folder brings or on the base."""
+        from suite.cost import Stopwatch
+
+        shop.open(self.recipe.precision, weights.own_base(self.folder))
+        adapters = [shop.load(self.folder)] if (self.folder / weights.ADAPTER).is_file() else []
+        watch = Stopwatch()
+        try:
+            with watch.on():
+                known = scored(shop, self.cell, self.recipe, adapters, report)
+            found = Found(
+                cell=self.cell,
+                status="ok",
+                total=sum(p.numel() for p in shop.model.parameters()),
+                adapted=[name for adapter in adapters for name in adapter.adapted()],
+                cost=Cost(evaluate_wall_s=watch.wall, evaluate_cpu_s=watch.cpu),
+                source=self.source,
+                threads=shop.threads,
+                **known,
+            )
+        finally:
+            for adapter in adapters:
+                adapter.detach()
+        return [found]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A plan of cells that are only scored, and the jobs that score them."""
+
+    plan: plans.Plan
+    jobs: dict[str, ScoreFolder]
+
+    def make(self, cells: Sequence[Cell]) -> list[ScoreFolder]:
+        """The jobs for cells without a record."""
+        return [self.jobs[cell.id] for cell in cells]
+
+
+def resolve(given: Given) -> Evaluation:
+    """What is to be scored. Raises UserError, VariantError or TaskError on the first mistake."""
+    default = plans.DEFAULT_TRACK if given.data is None else plans.DATA_TRACK
+    track = tracks.load(given.track or default)
+    limit = plans.at_least_one("--limit", given.limit)
+    names = plans.task_names(given.tasks, track)
+    data = plans.data_folder(given.data, track)
+    device = models.resolve_device(given.device)
+    precision = plans.precision(device, trains_base=False)
+    folder = _folder(given.folder)
+    base, ref = _base(given, track, folder)
+    source = _source(folder)
+    variant = _variant(folder, base or folder, {"sha256": _key(source), "precision": precision})
+    tasks, settings = plans.read_tasks(names, data, limit)
+    recipes = {task.name: track.recipe_for(task.name, precision=precision) for task in tasks}
+    plans.check_length(weights.own_base(folder) or base or folder, [r.max_length for r in recipes.values()])
+    jobs = {}
+    for task in tasks:
+        cell = Cell(
+            track=track.label,
+            base=ref,
+            variant=variant,
+            task=TaskRef(name=task.name, source=task.source, revision=task.revision, digest=task.digest),
+            recipe=None,
+            learning_rate=None,
+            seed=None,
+            evaluation=settings[task.name],
+            source=_key(source),
+        )
+        jobs[cell.id] = ScoreFolder(cell, recipes[task.name], folder, source, base is not None)
+    cells = tuple(job.cell for job in jobs.values())
+    return Evaluation(plans.Plan(track.label, cells, base or folder, data, device), jobs)
+
+
+def _folder(text: str) -> Path:
+    """The folder to be scored, with every file that it needs, safetensors all of them."""
+    folder = Path(text).expanduser().resolve()
+    if not folder.is_dir():
+        raise UserError(f"no folder {text!r}; expected one with {weights.ADAPTER} or {weights.MODEL}")
+    if (folder / weights.ADAPTER).is_file():
+        if not (folder / TENSORS).is_file():
+            pickled = (folder / "adapter_model.bin").exists()
+            why = "; adapter_model.bin is a pickle, which can run code, and is not read" if pickled else ""
+            raise UserError(f"{str(folder)!r} has no {TENSORS}{why}; save the adapter as safetensors")
+        _shapes(folder / TENSORS)
+    elif not (folder / weights.MODEL).is_file():
+        raise UserError(f"{str(folder)!r} has neither {weights.ADAPTER} nor {weights.MODEL}")
+    if (own := weights.own_base(folder)) is not None:
+        models.locate(str(own))
+        for file in own.glob("*.safetensors"):
+            _shapes(file)
+    return folder
+
+
+def _shapes(file: Path) -> dict[str, list[int]]:
+    """Shapes by tensor name, read without the tensors."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="np") as opened:
+            return {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{str(file)!r} cannot be read: {one_line(error)}") from None
+
+
+def _base(given: Given, track: tracks.Track, folder: Path) -> tuple[Path | None, BaseRef]:
+    """The untouched base and its reference; a plain model has one only if it was named."""
+    is_adapter = (folder / weights.ADAPTER).is_file()
+    if given.model is None and not is_adapter:
+        models.check(folder)
+        return None, UNKNOWN
+    name = track.base if given.model is None else given.model
+    base = models.locate(name)
+    models.check(base)
+    return base, models.base_ref(name, base)
+
+
+def _variant(folder: Path, base: Path, about: dict[str, Any]) -> VariantRef:
+    """The folder as a variant: its configuration without what is a machine's, and what is said `about` it."""
+    if not (folder / weights.ADAPTER).is_file():
+        return VariantRef(name=MODEL, settings=about, revision=None)
+    from variants.peft_config import PeftConfig, from_file
+    from variants.peft_fields import as_trained
+
+    variant = PeftConfig.build(as_trained(from_file(folder)))
+    _check_fits(variant, folder, weights.own_base(folder) or base)
+    return VariantRef(name=ADAPTER, settings={**plain(variant.settings()), **about}, revision=None)
+
+
+def _check_fits(variant: Any, folder: Path, base: Path) -> None:
+    """The adapter's tensors have the shapes that this base asks for, as far as a skeleton knows them."""
+    shapes = _shapes(folder / TENSORS)
+    skeleton = models.skeleton(base)
+    variant.check(skeleton)
+    try:
+        adapter = variant.attach(skeleton, 0)
+    except ValueError:  # its start needs weights, which a skeleton lacks; loading will tell
+        return
+    for group in adapter.groups():
+        for name, p in group.params.items():
+            found = shapes.get(f"base_model.model.{name}")
+            if found is not None and found != list(p.shape):
+                raise UserError(
+                    f"the adapter in {str(folder)!r} was made for another model: {name} is {found}, "
+                    f"and the base in {str(base)!r} asks for {list(p.shape)}; name its base with --model"
+                )
+
+
+def _source(folder: Path) -> Source:
+    """Where the record comes from: the folder, its content, and what its configuration says."""
+    file = folder / (weights.ADAPTER if (folder / weights.ADAPTER).is_file() else weights.MODEL)
+    return Source(
+        kind="evaluated",
+        origin="a local folder",
+        label=printable(folder.name, 200),
+        file=printable(folder.name, 200),
+        sha256=weights.digest(folder),
+        fields=facts(json.loads(file.read_text(encoding="utf-8"))),
+    )
+
+
+def _key(source: Source) -> str:
+    """What cells call the content."""
+    return str(source.sha256)[:16]

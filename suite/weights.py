@@ -1,0 +1,85 @@
+"""The weights of trained cells: `<store>/adapters/<cell id>/`, whole or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from variants.interface import Adapter
+
+FOLDER = "adapters"
+ADAPTER = "adapter_config.json"
+MODEL = "config.json"
+BASE = "base"  # inside an adapter's folder: the model that it stands on, if that is not the untouched base
+DIGESTED = ("*.safetensors", "*.safetensors.index.json", ADAPTER, MODEL)
+
+
+def own_base(folder: Path) -> Path | None:
+    """The model that a folder brings: itself, or the one that its adapter stands on; None if neither."""
+    for place in (folder / BASE, folder):
+        if (place / MODEL).is_file():
+            return place
+    return None
+
+
+def files(folder: Path) -> list[Path]:
+    """The files that decide what a folder computes: weights and configurations, in a fixed order."""
+    places = [folder, folder / BASE]
+    return sorted({path for place in places for name in DIGESTED for path in place.glob(name)})
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 over names and bytes of those files, 64 hex digits."""
+    total = hashlib.sha256()
+    for path in files(folder):
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{path.relative_to(folder).as_posix()}\0{found}\n".encode())
+    return total.hexdigest()
+
+
+def save(adapter: Adapter, folder: Path, base: str) -> Path:
+    """Export an adapter into `folder`, in the place of what lies there; `base` is what its base is called."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.parent.glob(f".{folder.name}.*"):  # of a run that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        made = temporary / "made"
+        adapter.export(made)
+        name_base(made, f"./{BASE}" if (made / BASE).is_dir() else base)
+        for file in made.rglob("*"):
+            file.chmod(0o755 if file.is_dir() else 0o644)  # safetensors makes its files private
+        if folder.exists():
+            folder.rename(temporary / "before")
+        made.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def name_base(folder: Path, base: str) -> None:
+    """Write what the base is called into an adapter's configuration: a name, not where it lies here."""
+    file = folder / ADAPTER
+    if not file.is_file():
+        return
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def exported(adapter: Adapter, folder: Path | None, base: str) -> Iterator[Path]:
+    """What the adapter exports: kept in `folder`, or there only inside the with block."""
+    if folder is not None:
+        yield save(adapter, folder, base)
+        return
+    with tempfile.TemporaryDirectory() as place:
+        yield save(adapter, Path(place) / "adapter", base)

@@ -1,0 +1,65 @@
+"""One record for a reader: what is there is said, what is not is a dash."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from suite.errors import UserError
+from suite.record import Record
+from suite.show import find, view
+from tests.example_records.make import EFFECT, LORA, cell, imported, record, stopped
+
+
+def _text(record: Record) -> str:
+    console = Console(width=160, file=io.StringIO(), color_system=None)
+    console.print(view(record))
+    assert isinstance(console.file, io.StringIO)
+    return " ".join(console.file.getvalue().split())
+
+
+def test_an_effect_is_shown() -> None:
+    text = _text(record(cell(LORA, "sums", 0), effect=EFFECT, weights="00112233aabbccdd"))
+    assert "logits move by up to 3.25 from the base, 3 from the start" in text
+    assert "norm of deltas 5 over 2 weights" in text, "sqrt(3*3 + 4*4)"
+    assert "logits agree to 1e-06" in text and "00112233aabbccdd" in text
+    kept = EFFECT.model_copy(update={"reload_error": None})
+    assert "reloaded not tried" in _text(record(cell(LORA, "sums", 0), effect=kept))
+
+
+def test_a_record_of_others_is_shown() -> None:
+    text = _text(imported("first", 0.5))
+    for part in (
+        *("recipe not trained here", "learning rate 0.001", "seed - ", "trainable - of 3.2M", "made - on -"),
+        *("source imported: first, from synthetic/elsewhere results", "source file first.json"),
+        *(
+            "its forgetting 0.25 (change of a loss, nats; not points)",
+            "its commit 1111",
+            "training 1 min 39 s, -",
+        ),
+        "sums_test (accuracy) │ - │ - │ 50.0 │ - │",
+    ):
+        assert part in text, part
+    assert "None" not in text and "before" in text
+
+
+def test_before_and_after_stand_alone_or_together() -> None:
+    one = cell(LORA, "sums", 0)
+    assert "│ 0.0 │ 50.0 │ +50.0 │" in _text(record(one))
+    assert "│ - │ 50.0 │ - │" in _text(record(one, before=None)) and "│ - │ 0.500 │ - │" in _text(
+        record(one, before=None)
+    )
+    assert "│ 0.0 │ - │ - │" in _text(stopped(one, "oom", "too big"))
+    assert "measured" not in _text(stopped(one, "failed", "too early", before=None))
+
+
+def test_a_file_of_an_old_schema_says_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "old.json"
+    file.write_text('{"schema_version": 1, "id": "x"}')
+    with pytest.raises(
+        UserError, match="schema 1, this version reads 2; make it again: run the same command"
+    ):
+        find(str(file), tmp_path)

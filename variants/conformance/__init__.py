@@ -1,0 +1,1 @@
+"""What `variants.check` is made of: the checks themselves, and what they look with."""
