@@ -2,7 +2,7 @@
 
     python -m benchmarks.start --shapes 2048x2048,2048x8192 --rank 16,128 --threads 1
 
-Each start runs on one d_out x d_in layer: ours by the variant's `start`, peft's by adding its adapter to a real
+Each start runs on one d_out x d_in layer: ours by the variant's `start`, peft's by adding its adapter to an
 nn.Linear. All take turns in one process, `--rounds` times; a row's seconds are their median, its speed the
 median over the rounds of reference seconds / own seconds, so that a busy machine weighs on both alike.
 
@@ -30,6 +30,8 @@ from torch import Tensor, nn
 
 import variants
 from variants import decompose, registry
+from variants.lowrank import LowRankVariant
+from variants.site import generator
 
 Factors = tuple[Tensor, Tensor]  # A [r, d_in], B [d_out, r]
 
@@ -51,7 +53,9 @@ def by_variant(name: str, **settings: object) -> Callable[[Tensor, int], Factors
     """The start of one of our variants, at alpha = rank."""
 
     def run(weight: Tensor, rank: int) -> Factors:
-        start = variants.build(name, {"rank": rank, **settings}).start(weight, variants.generator(0, "start"))
+        variant = variants.build(name, {"rank": rank, **settings})
+        assert isinstance(variant, LowRankVariant)
+        start = variant.start(weight, generator(0, "start"))
         return start.A, start.B
 
     return run
@@ -64,8 +68,10 @@ def by_peft(word: str) -> Callable[[Tensor, int], Factors]:
         layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta").to_empty(device="cpu")
         layer.weight.data = weight.clone()
         config = peft.LoraConfig(r=rank, lora_alpha=rank, init_lora_weights=word, target_modules=["0"])  # type: ignore
-        adapted = peft.inject_adapter_in_model(config, nn.Sequential(layer))[0]
-        return adapted.lora_A["default"].weight.detach(), adapted.lora_B["default"].weight.detach()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # svd_lowrank draws from the global generator
+            parts = dict(peft.inject_adapter_in_model(config, nn.Sequential(layer)).named_parameters())
+        return parts["0.lora_A.default.weight"].detach(), parts["0.lora_B.default.weight"].detach()
 
     return run
 
@@ -150,31 +156,24 @@ class Truth:
         return [f"{float(x):.0e}" for x in (relative.max(), sines.max(), sines.mean(), gap)]
 
 
-def timed(chosen: Sequence[Way], weight: Tensor, rank: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each way by title, one for each round."""
-    seconds: dict[str, list[float]] = {way.title: [] for way in chosen}
-    for _ in range(rounds):
-        for way in chosen:
-            begun = time.perf_counter()
-            way.run(weight, rank)
-            seconds[way.title].append(time.perf_counter() - begun)
-    return seconds
-
-
-def report(
-    rows: int, columns: int, rank: int, spectrum: str, weight: Tensor, truth: Truth, rounds: int
-) -> Table:
-    """One table: every way on one weight."""
-    title = f"{rows}x{columns}, rank {rank}, {spectrum} spectrum"
+def report(title: str, weight: Tensor, truth: Truth, rank: int, rounds: int) -> Table:
+    """One table: every way on one weight, each timed once a round."""
     heads = ("start", "seconds", "speed", "times", "values", "max sine", "mean sine", "gap")
     table = Table(*heads, title=title, title_justify="left")
     chosen = ways()
-    seconds = timed(chosen, weight, rank, rounds)
+    seconds: dict[str, list[float]] = {way.title: [] for way in chosen}
+    errors: dict[str, list[str]] = {}
+    for _ in range(rounds):
+        for way in chosen:
+            begun = time.perf_counter()
+            factors = way.run(weight, rank)
+            seconds[way.title].append(time.perf_counter() - begun)
+            errors[way.title] = truth.errors(way, factors)
     for way in chosen:
         own, other = seconds[way.title], seconds[way.against]
         speed = statistics.median(b / a for a, b in zip(own, other, strict=True))
-        errors = truth.errors(way, way.run(weight, rank))
-        table.add_row(way.title, f"{statistics.median(own):.3f}", f"{speed:.1f}x", way.against, *errors)
+        row = (f"{statistics.median(own):.3f}", f"{speed:.1f}x", way.against, *errors[way.title])
+        table.add_row(way.title, *row)
     return table
 
 
@@ -188,15 +187,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     console = Console()
-    console.print(
-        f"torch {torch.__version__}, peft {peft.__version__}, {given.threads} threads, {given.rounds} rounds"
-    )
+    versions = f"torch {torch.__version__}, peft {peft.__version__}"
+    console.print(f"{versions}, {given.threads} threads, {given.rounds} rounds")
     for shape in given.shapes.split(","):
         rows, columns = (int(side) for side in shape.split("x"))
         for spectrum, weight in weights(rows, columns):
             truth = Truth(*torch.linalg.svd(weight.double(), full_matrices=False)[:2])
             for rank in map(int, given.rank.split(",")):
-                console.print(report(rows, columns, rank, spectrum, weight, truth, given.rounds))
+                title = f"{shape}, rank {rank}, {spectrum} spectrum"
+                console.print(report(title, weight, truth, rank, given.rounds))
 
 
 if __name__ == "__main__":

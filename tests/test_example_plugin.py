@@ -1,4 +1,4 @@
-"""The example plugin, really installed: listed, checked, trained; beside a broken one; and the README on it."""
+"""The example plugin, really installed: listed, checked, trained, beside a broken one; and README on it."""
 
 from __future__ import annotations
 

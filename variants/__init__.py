@@ -1,6 +1,7 @@
 """Methods of fine-tuning: `parse("lora:rank=8").attach(model, seed)` is an adapter, `routed` turns it on."""
 
 from variants.attach import SiteAdapter, SiteVariant
+from variants.check import Probe, check_variant
 from variants.export import merge
 from variants.interface import Adapter, Calibration, Group, Variant, VariantError
 from variants.lowrank import CalibratedVariant, LowRankVariant
@@ -19,6 +20,7 @@ __all__ = [
     "Layer",
     "LowRank",
     "LowRankVariant",
+    "Probe",
     "Site",
     "SiteAdapter",
     "SiteVariant",
@@ -26,6 +28,7 @@ __all__ = [
     "Variant",
     "VariantError",
     "build",
+    "check_variant",
     "describe",
     "get",
     "merge",

@@ -90,7 +90,7 @@ def _scaled(matrix: Tensor, rank: int) -> tuple[Tensor, float]:
 
 
 def _by_projection(W: Tensor, basis: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rayleigh-Ritz: left [k, r], values [r] and right [l, r] of W [k, l] within the span of `basis` [k, r]."""
+    """Rayleigh-Ritz in the span of `basis` [k, r]: left [k, r], values [r], right [l, r] of W [k, l]."""
     right, R = torch.linalg.qr(W.T @ basis)  # basis basis^T W = basis R^T right^T
     inner, S, outer = torch.linalg.svd(R.T)
     return basis @ inner, S, right @ outer.T

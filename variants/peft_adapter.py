@@ -157,9 +157,14 @@ class PeftAdapter(Adapter):
         return {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
 
     def fill(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take the tensors of an adapter's file, all of them and no others. Raises VariantError."""
+        """Take the tensors of an adapter's file, all of them and no others. Raises VariantError.
+
+        Weights of the model that are in the file unchanged, as peft writes adapted embeddings, do not count.
+        """
         from peft.utils import set_peft_model_state_dict
 
+        expected = self._saved(deepcopy(self.config))
+        tensors = {k: v for k, v in tensors.items() if k in expected or not _is_own(self.model, k, v)}
         ranks = getattr(self.config, "rank_pattern", None)
         with self._mount.inside(), quiet():
             if ranks and hasattr(self._tuner, "resize_modules_by_rank_pattern"):
@@ -225,6 +230,13 @@ def _by_merging(layer: Any) -> dict[str, Tensor]:
         merged = twin.get_base_layer()
     found = {key: p.float() - before[key] for key, p in merged.named_parameters()}
     return {key: delta for key, delta in found.items() if key == "weight" or delta.any()}
+
+
+def _is_own(model: nn.Module, key: str, tensor: Tensor) -> bool:
+    """Whether a tensor of an adapter's file is a weight of the model as it is."""
+    name = key.removeprefix("base_model.model.").replace(".base_layer.", ".")
+    own = dict(model.named_parameters(remove_duplicate=False)).get(name)
+    return own is not None and torch.equal(own.cpu(), tensor.to(own.dtype))
 
 
 def _alike(one: Tensor, two: Tensor) -> bool:

@@ -214,6 +214,13 @@ class GlobalDropout(LowRank):
         return super().forward(x if self.moment is None else F.dropout(x, 0.2), y)
 
 
+class SettingsDropout(LowRank):
+    """Its dropout is torch's; without the setting nothing shows."""
+
+    def drop(self, x: Tensor) -> Tensor:
+        return x if self.moment is None else F.dropout(x, self.dropout)
+
+
 class AlwaysDropout(LowRank):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return super().forward(x * (torch.randint(5, x.shape, generator=self.rng) > 0), y)

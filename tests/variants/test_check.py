@@ -69,6 +69,7 @@ MORE: dict[str, tuple[Variant, set[str]]] = {
     "Python's random numbers": (faulty(start=bad.from_python), {SEED}),
     "counts its draws": (faulty(start=bad.counted()), {SEED}),
     "torch's dropout": (faulty(bad.GlobalDropout), {SEED, PACK}),
+    "torch's dropout where it is set": (faulty(bad.SettingsDropout), {SEED, PACK}),
     "the default type": (faulty(adapter=bad.ChangesDefault), {SEED}),
     "base not frozen": (faulty(adapter=bad.Warm), {GROUPS}),
     "a rate below zero": (faulty(lr_scale=lambda self, parameter: -1.0), {GROUPS}),

@@ -41,7 +41,12 @@ MATRICES = {
     "one spike of 1e3": with_spectrum(torch.tensor([1e3]), SIDE, SIDE, noise=1.0),
     "rank 12": with_spectrum(steps(12), SIDE, SIDE),
 }
-SMALL_ONES = {"small": random(40, 24), "row": random(1, 9), "single": random(1, 1), "square": random(8, 8)}
+SMALL_ONES = {
+    "small": random(40, 24),
+    "small, 1e4": with_spectrum(10 ** (-4 * steps(24) / 24), 40, 24),
+    "row": random(1, 9),
+    "single": random(1, 1),
+}
 
 
 def exactly(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -117,6 +117,24 @@ def test_a_folder_written_by_peft_loads(tiny_model, make_model, text, tmp_path):
     assert torch.equal(logits_of(tiny_model, load(tiny_model, tmp_path), text), plain(text).logits)
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_embeddings_that_peft_writes_along(tied, make_model, text, tmp_path):  # noqa: F811
+    """peft writes the weights of an adapted embedding too; only the base's own are taken for granted."""
+    config = LoraConfig(r=4, target_modules=["embed_tokens", "v_proj"], init_lora_weights=False)
+    model = make_model(tie_word_embeddings=tied)
+    with quiet():
+        plain = get_peft_model(make_model(tie_word_embeddings=tied), config).eval()
+        plain.save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / WEIGHTS)
+    along = [key for key in tensors if key.endswith("embed_tokens.base_layer.weight")]
+    assert len(along) == 1
+    assert torch.equal(logits_of(model, load(model, tmp_path), text), plain(text).logits)
+    tensors[along[0]] += 1
+    save_file(tensors, tmp_path / WEIGHTS)
+    with pytest.raises(VariantError, match=r"1 tensors are unknown .*embed_tokens.base_layer.weight"):
+        load(model, tmp_path)
+
+
 def test_a_folder_as_a_config_trains_the_same_method_anew(tiny_model, tmp_path):
     saved(tiny_model, tmp_path, "loha,r=4,target_modules=q_proj")
     assert parse(f"peft:{tmp_path}") == parse("peft:loha,r=4,target_modules=q_proj")

@@ -15,7 +15,7 @@ SMALL = {"rank": 8}
 
 
 def variant(name, **settings):
-    return build(name, {} if name == "fullft" else {**SMALL, **settings})
+    return build(name, {} if name in ("fullft", "peft") else {**SMALL, **settings})
 
 
 @pytest.mark.parametrize("name", EXACT)

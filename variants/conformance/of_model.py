@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,13 +24,13 @@ from variants.conformance.probes import (
     logits,
     outputs,
     state,
+    telling,
     train,
     trained,
     unlike,
 )
 from variants.interface import Adapter, Variant, VariantError
 from variants.lora import LoRA
-from variants.lowrank import LowRankVariant
 from variants.route import routed
 
 PACKED = 1e-4  # of a tensor's largest gradient; with rows of somebody else it is about 1
@@ -118,17 +117,9 @@ def _well_formed(adapter: Adapter, probe: Probe) -> None:
             raise Fault(f"not trained, the delta of {name} is {most:.1g} of the weight and not zero")
 
 
-def _with_scale(variant: Variant) -> Variant:
-    """A low-rank variant at s = 1.5 where it has s = 1, at which a forgotten s would not show."""
-    if isinstance(variant, LowRankVariant) and variant.scale == 1:
-        with suppress(VariantError):
-            return replace(variant, rslora=False, alpha=1.5 * variant.rank)
-    return variant
-
-
 def deltas_merge(variant: Variant, probe: Probe) -> str:
     """W + delta, put into a second model, computes what the route computes; before training it is W."""
-    variant, model = _with_scale(variant), probe.make_model()
+    variant, model = telling(variant, probe), probe.make_model()
     adapter = attach(variant, probe, model)
     _well_formed(adapter, probe)
     train(model, adapter, probe.few)
@@ -167,7 +158,7 @@ def exports(variant: Variant, probe: Probe) -> str:
     """What export() writes, loaded again, computes what the route computes; writing changes nothing."""
     if probe.reload is None:
         raise NotClaimed("nothing was given that reloads a folder")
-    model, adapter = trained(_with_scale(variant), probe)
+    model, adapter = trained(telling(variant, probe), probe)
     expected, before = logits(model, probe.few, adapter), picture(model)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(adapter.export(Path(place) / "adapter"))
@@ -185,7 +176,7 @@ def packs(variant: Variant, probe: Probe) -> str:
     each, so that whatever can be computed together is; plain LoRA of another rank with one row; one row is
     nobody's. With each other's rows gradients must be others, or the comparison would say nothing.
     """
-    model = probe.make_model()
+    variant, model = telling(variant, probe), probe.make_model()
     first = attach(variant, probe, model)
     if not first.packable:
         raise NotClaimed("not claimed: packable is False")

@@ -19,6 +19,7 @@ from variants.conformance.probes import (
     leaves,
     logits,
     state,
+    telling,
     train,
     unlike,
 )
@@ -96,7 +97,7 @@ def same_seed(variant: Variant, probe: Probe) -> str:
 
     Nothing global is changed. Another seed in between shows what one adapter leaves behind for the next.
     """
-    found = []
+    found, variant = [], telling(variant, probe)
     for number, seed in ((11, 0), (12, 1), (13, 0)):
         model = probe.make_model()
         with elsewhere(number):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from variants.interface import Adapter, Calibration, Variant
+from variants.interface import Adapter, Calibration, Variant, VariantError
+from variants.lowrank import LowRankVariant
 from variants.route import routed
 from variants.spec import said
 
@@ -55,6 +56,23 @@ class Probe:
     def few(self) -> Tensor:
         """Eight rows, for the checks that need no more."""
         return self.tokens[:8]
+
+
+def telling(variant: Variant, probe: Probe) -> Variant:
+    """A low-rank variant with s = 1.5 where s is 1, and with dropout where it has none, if it takes that.
+
+    At s = 1 a forgotten s would not show, and without dropout not where its draws come from.
+    """
+    if not isinstance(variant, LowRankVariant):
+        return variant
+    found = variant
+    scaled = {"rslora": False, "alpha": 1.5 * variant.rank} if variant.scale == 1 else {}
+    for settings in (scaled, {} if variant.dropout else {"dropout": 0.1}):
+        with suppress(VariantError):
+            other = replace(found, **settings)
+            other.check(probe.make_model())
+            found = other
+    return found
 
 
 def outputs(model: nn.Module, tokens: Tensor) -> Tensor:
