@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+import sys
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -38,14 +39,15 @@ def provenance(command: str, device: str, threads: int) -> Provenance:
 
 @lru_cache
 def versions() -> dict[str, str]:
-    """Python and the packages that numbers depend on; a package that is not installed is left out."""
+    """Python, the packages that numbers depend on, and those that bring variants where these are in use."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    registry = sys.modules.get("variants.registry")
+    return found if registry is None else found | registry.packages()
 
 
 @lru_cache

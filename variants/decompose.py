@@ -24,8 +24,9 @@ SMALL = 192  # up to this smaller side, all eigenvectors cost no more than filte
 def top(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
     """The `rank` largest singular triplets of a finite float32 `matrix` [m, n]: U [m, r], S [r], Vh [r, n].
 
-    S descends; the entry of largest magnitude in each column of U is positive. Deterministic. Raises
-    ValueError for a rank outside 1..min(m, n) and for a matrix that is not float32, 2-D and finite.
+    S descends; the entry of largest magnitude in each column of U is positive. Deterministic. Takes three
+    times the matrix's memory. Raises ValueError for a rank outside 1..min(m, n) and for a matrix that is not
+    float32, 2-D and finite.
     """
     W, scale = _scaled(matrix, rank)
     exact = W.double()

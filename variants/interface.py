@@ -83,7 +83,7 @@ class Variant(ABC):
 
     @property
     def label(self) -> str:
-        """What records call it: the name, and where one variant stands for many methods, which: "peft:ia3"."""
+        """What records call it: the name, and which method where it stands for many: "peft:ia3"."""
         return self.name
 
     @property

@@ -30,8 +30,8 @@ class LowRankVariant(SiteVariant):
     rslora      s = alpha / sqrt(r) in place of alpha / r (arXiv 2312.03732); one s for all layers
     targets     which layers: see `variants.targets.select`
     dropout     probability, on the adapter's input, in training only
-    init_scale  A is multiplied by it at the start; B is divided by it where their product is not zero,
-                so that the product stays
+    init_scale  A is multiplied by it at the start (B where A starts at zero); B is divided by it where both
+                are not zero, so that their product stays
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("linear", "embedding", "experts")
@@ -160,9 +160,11 @@ class CalibratedVariant(LowRankVariant):
 
 
 def scaled(start: Start, factor: float) -> Start:
-    """The start with A times `factor`, and B divided by it where it is not zero."""
+    """The start with A times `factor` and B divided by it; where A is zero, with B times `factor`."""
     if factor == 1:
         return start
+    if not start.A.any():
+        return replace(start, B=start.B * factor)
     return replace(start, A=start.A * factor, B=start.B / factor)
 
 

@@ -60,6 +60,11 @@ def broken() -> list[str]:
     return [str(plugin) for plugin in _plugins() if plugin.fault]
 
 
+def packages() -> dict[str, str]:
+    """Name and version of the packages that bring variants."""
+    return dict(plugin.package.rpartition(" ")[::2] for plugin in _plugins() if plugin.variant)
+
+
 def get(name: str) -> type[Variant]:
     """The class behind a name, alias or label; plugins are loaded only for a name that is not built in.
 

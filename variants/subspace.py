@@ -45,7 +45,7 @@ def leading(W: Tensor, exact: Tensor, rank: int, tolerance: float) -> Tensor | N
         found, W = torch.cat([found, part], dim=1), W - part @ (part.T @ W)
     block = torch.cat([found, block], dim=1)[:, : rank + spare // 2]
     block, _, sure = filtered(exact, block.double(), rank, tolerance)
-    return block[:, :rank] if sure else None
+    return block[:, :rank] if sure == rank else None
 
 
 def filtered(W: Tensor, Q: Tensor, rank: int, goal: float) -> tuple[Tensor, Tensor, int]:
@@ -97,6 +97,7 @@ def leak_bounds(Q: Tensor, Z: Tensor, values: Tensor, rank: int) -> Tensor:
 
     Q [k, d] Ritz vectors, Z = G Q. What leaves the block, |G q - value q| over the gap to the block's end;
     and what that mixes in of the block's other columns. Gaps below the rounding of W count as that rounding.
+    Holds where nothing outside the block exceeds its last value, which the random start sees to.
     """
     R, room = Z - Q * values, values[:rank, None] - values[-1]
     gap = (values[:rank, None] - values[None, rank:]).clamp_min(1e-7 * values[0].item())

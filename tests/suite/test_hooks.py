@@ -104,3 +104,11 @@ def test_a_calibration_shows_single_rows_without_padding(shop: Workshop) -> None
 def replace_task(one: Cell) -> Cell:
     """The same cell on another task."""
     return one.model_copy(update={"task": one.task.model_copy(update={"name": "instruct"})})
+
+
+def test_versions_name_the_packages_that_bring_variants(monkeypatch: pytest.MonkeyPatch) -> None:
+    from suite import provenance
+    from variants import registry
+
+    monkeypatch.setattr(registry, "packages", lambda: {"lora-suite-mine": "1.2"})
+    assert provenance.versions.__wrapped__()["lora-suite-mine"] == "1.2"

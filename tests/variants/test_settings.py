@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from variants import parse, routed
+from variants.lowrank import scaled
 from variants.site import LowRank, Start
 
 
@@ -82,3 +83,9 @@ def test_scale_is_the_same_with_and_without_the_root_at_matching_alpha(tiny_mode
     root = parse("lora:rank=4,alpha=4,rslora=true").attach(tiny_model, 0)
     for key, site in plain.sites.items():
         assert site.scale == root.sites[key].scale == 2
+
+
+def test_initial_scale_of_a_start_whose_a_is_zero():
+    """What is not zero is scaled: with A zero that is B."""
+    start = scaled(Start(A=torch.zeros(2, 3), B=torch.ones(4, 2)), 3)
+    assert not start.A.any() and torch.equal(start.B, torch.full((4, 2), 3.0))
