@@ -9,39 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from variants import experts, export, targets
+from variants.freeze import Freeze
 from variants.interface import Adapter, Calibration, Group, Variant, VariantError
 from variants.site import Experts, LowRank, Site, generator
 from variants.targets import Kind, Layer
-
-
-class Freeze:
-    """The base's requires_grad flags: off while any adapter is attached, restored with the last one."""
-
-    _held: ClassVar[WeakKeyDictionary[nn.Module, list[bool]]] = WeakKeyDictionary()
-    _count: ClassVar[WeakKeyDictionary[nn.Module, int]] = WeakKeyDictionary()
-
-    @classmethod
-    def add(cls, adapter: Adapter) -> None:
-        """Freeze the model of `adapter`."""
-        model = adapter.model
-        cls._held.setdefault(model, [p.requires_grad for p in model.parameters()])
-        cls._count[model] = cls._count.get(model, 0) + 1
-        model.requires_grad_(False)
-
-    @classmethod
-    def remove(cls, adapter: Adapter) -> None:
-        """Give the flags back if `adapter` was the last one on its model."""
-        model = adapter.model
-        cls._count[model] -= 1
-        if not cls._count[model]:
-            for p, flag in zip(model.parameters(), cls._held.pop(model), strict=True):
-                p.requires_grad_(flag)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from variants.interface import Adapter
+from variants.plain import write_plain
 from variants.site import Factors
 
 PREFIX = "base_model.model."
 BASE = "base"  # the folder beside an adapter's files that holds its own base, if it has one
-
-
-@contextmanager
-def replaced(model: nn.Module, params: Mapping[str, nn.Parameter]) -> Iterator[None]:
-    """Inside, the named parameters stand in the place of the model's own, wherever the model uses them."""
-    substitute = {id(model.get_parameter(name)): p for name, p in params.items()}
-    slots = [
-        (module, key, substitute[id(own)])
-        for module in model.modules()
-        for key, own in module._parameters.items()
-        if id(own) in substitute
-    ]
-    with _placed(slots):
-        yield
 
 
 @torch.no_grad()
@@ -71,24 +56,6 @@ def write_merged(adapter: Adapter, folder: Path) -> Path:
     """
     apart = not adapter.variant.trains_base
     return write_plain(adapter.model, _parameters(merge(adapter)), folder, apart=apart)
-
-
-def write_plain(
-    model: nn.Module, params: Mapping[str, nn.Parameter], folder: Path, apart: bool = False
-) -> Path:
-    """The whole model with `params` in place, through its own save_pretrained where it has one.
-
-    `apart`: each parameter stands only where it is named, so that tied weights come apart.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with _only_there(model, params) if apart else replaced(model, params):
-        save = getattr(model, "save_pretrained", None)
-        if callable(save):
-            save(folder)
-        else:
-            tensors = {name: p.detach().contiguous() for name, p in model.named_parameters()}
-            save_file(tensors, folder / "model.safetensors")
-    return folder
 
 
 def write_peft(model: nn.Module, factors: Mapping[str, Factors], folder: Path) -> Path:
@@ -156,37 +123,3 @@ def _whole(alpha: float) -> int | float:
 
 def _parameters(tensors: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
     return {name: nn.Parameter(tensor, requires_grad=False) for name, tensor in tensors.items()}
-
-
-@contextmanager
-def _only_there(model: nn.Module, params: Mapping[str, nn.Parameter]) -> Iterator[None]:
-    """Inside, the parameters stand at the named places alone, and the configuration ties none of those."""
-    slots = []
-    for name, p in params.items():
-        owner, _, key = name.rpartition(".")
-        slots.append((model.get_submodule(owner), key, p))
-    uses = Counter(id(p) for module in model.modules() for p in module._parameters.values() if p is not None)
-    untied = any(uses[id(module._parameters[key])] > 1 for module, key, _ in slots)
-    configs = [getattr(model, "config", None)] if untied else []
-    held = [(config, config.tie_word_embeddings) for config in configs if config is not None]
-    try:
-        for config, _ in held:
-            config.tie_word_embeddings = False
-        with _placed(slots):
-            yield
-    finally:
-        for config, tied in held:
-            config.tie_word_embeddings = tied
-
-
-@contextmanager
-def _placed(slots: list[tuple[nn.Module, str, nn.Parameter]]) -> Iterator[None]:
-    """Inside, each parameter is the module's own of that key."""
-    held = [(module, key, module._parameters[key]) for module, key, _ in slots]
-    try:
-        for module, key, p in slots:
-            module._parameters[key] = p
-        yield
-    finally:
-        for module, key, own in held:
-            module._parameters[key] = own

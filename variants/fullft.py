@@ -16,8 +16,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from variants import export
-from variants.attach import Freeze
+from variants import plain
+from variants.freeze import Freeze
 from variants.interface import Adapter, Calibration, Group, Variant
 
 
@@ -52,7 +52,7 @@ class FullAdapter(Adapter):
         return list(owners)
 
     def installed(self) -> AbstractContextManager[None]:
-        return export.replaced(self.model, self.params)
+        return plain.replaced(self.model, self.params)
 
     @torch.no_grad()
     def deltas(self) -> Iterator[tuple[str, Tensor]]:
@@ -60,7 +60,7 @@ class FullAdapter(Adapter):
             yield name, self.params[name].float() - base.float()
 
     def export(self, folder: Path | str) -> Path:
-        return export.write_plain(self.model, self.params, Path(folder))
+        return plain.write_plain(self.model, self.params, Path(folder))
 
     def detach(self) -> None:
         if self.attached:

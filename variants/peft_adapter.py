@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from variants.attach import Freeze
+from variants.freeze import Freeze
 from variants.interface import Adapter, Group, Variant, VariantError
 from variants.peft_fields import FIELDS
 from variants.peft_mount import NAME, Mount, Shell, Stand, heeded, in_float32, quiet, seeded

@@ -17,7 +17,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from variants.quantise import QuantisedWeight, encode
+from variants.frozen import QuantisedWeight
+from variants.quantise import encode
 from variants.quantised import Quantised
 from variants.site import Start, uniform
 

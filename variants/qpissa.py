@@ -19,9 +19,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from variants.frozen import QuantisedWeight
 from variants.interface import VariantError
 from variants.pissa import principal
-from variants.quantise import QuantisedWeight, decode, encode
+from variants.quantise import decode, encode
 from variants.quantised import Quantised
 from variants.site import Start
 

@@ -1,7 +1,6 @@
-"""NormalFloat quantisation: codebooks by their rule, blocks of 64, packed codes, and a frozen layer on them.
+"""NormalFloat quantisation (codebooks.py): blocks of 64, packed codes.
 
-Source of the rule: yxli2123/LoftQ, glue/utils_quant; NF4 is the type of QLoRA (Dettmers et al.,
-arXiv 2305.14314, section 3). Every 64 neighbouring numbers of the flattened weight share one float32 scale,
+Every 64 neighbouring numbers of the flattened weight share one float32 scale,
 their largest magnitude; each number is stored as the index of the nearest code: in 4 bits for NF4, in 2 for
 NF2, and in 4 again for NF3, whose codes do not fill bytes (it is here for its numerics).
 
@@ -15,47 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
-from statistics import NormalDist
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from variants.site import FrozenWeight
+from variants.codebooks import codebook, dynamic_codes
 
 BITS = (2, 3, 4)
 BLOCK = 64
 SECOND_BLOCK = 256
-OFFSET = 0.9677083  # the rule's outermost quantile
 TINY = torch.finfo(torch.float32).tiny
-
-
-@cache
-def codebook(bits: int) -> tuple[float, ...]:
-    """The 2^bits codes of NormalFloat, ascending from -1 to 1, zero among them.
-
-    With o = OFFSET and h = 2^(bits-1): the normal quantiles at h even steps from o down towards 0.5, the
-    negated quantiles at h - 1 such steps, and 0; all divided by the largest.
-    """
-    half = 2 ** (bits - 1)
-    quantile = NormalDist().inv_cdf
-
-    def side(n: int) -> list[float]:
-        return [quantile(OFFSET + (0.5 - OFFSET) * i / n) for i in range(n)]
-
-    codes = sorted([*side(half), 0.0, *(-q for q in side(half - 1))])
-    return tuple(code / codes[-1] for code in codes)
-
-
-@cache
-def dynamic_codes() -> tuple[float, ...]:
-    """The 256 codes of the dynamic 8-bit type (arXiv 1511.04561, section 2), ascending from -0.993 to 1.
-
-    For e = 0..6 the middles of the 2^e equal parts of [0.1, 1], times 10^(e-6), with either sign; 0 and 1.
-    """
-    sizes = [10.0 ** (e - 6) * (0.1 + 0.9 * (i + 0.5) / 2**e) for e in range(7) for i in range(2**e)]
-    return tuple(sorted([*sizes, *(-size for size in sizes), 0.0, 1.0]))
 
 
 @dataclass(frozen=True)
@@ -138,46 +107,3 @@ def _byte_table(bits: int, device: torch.device) -> Tensor:
     codes = [*codebook(bits), *[0.0] * (2**width - 2**bits)]
     rows = [[codes[byte >> width * i & 2**width - 1] for i in range(per)] for byte in range(256)]
     return torch.tensor(rows, device=device)
-
-
-class QuantisedWeight(FrozenWeight):
-    """A frozen weight held as codes; the dense one exists only for the length of a product."""
-
-    packed: Tensor
-    scales: Tensor
-    second: Tensor | None
-
-    def __init__(self, codes: Codes) -> None:
-        super().__init__()
-        self.shape, self.bits = codes.shape, codes.bits
-        self.register_buffer("packed", codes.packed)
-        self.register_buffer("scales", codes.scales)
-        self.register_buffer("second", codes.second)
-
-    def codes(self) -> Codes:
-        """What is stored."""
-        return Codes(self.shape, self.bits, self.packed, self.scales, self.second)
-
-    def dense(self) -> Tensor:
-        return decode(self.codes())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Q x for x [..., d_in], in x's type."""
-        return _Product.apply(x, self.shape, self.bits, *self.buffers())
-
-
-class _Product(torch.autograd.Function):
-    """x Q^T that keeps the codes for the backward and dequantises again there."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, shape: tuple[int, ...], bits: int, *held: Tensor) -> Tensor:
-        ctx.save_for_backward(*held)
-        ctx.rest = (shape, bits)
-        return F.linear(x, decode(Codes(shape, bits, *held)).to(x.dtype))
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grads
-        held = ctx.saved_tensors
-        weight = decode(Codes(*ctx.rest, *held)).to(grad.dtype)
-        return grad @ weight, None, None, *[None] * len(held)

@@ -62,7 +62,8 @@ def broken() -> list[str]:
 
 def packages() -> dict[str, str]:
     """Name and version of the packages that bring variants."""
-    return dict(plugin.package.rpartition(" ")[::2] for plugin in _plugins() if plugin.variant)
+    found = (plugin.package.rpartition(" ") for plugin in _plugins() if plugin.variant)
+    return {name: version for name, _, version in found}
 
 
 def get(name: str) -> type[Variant]:

@@ -10,13 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-class FrozenWeight(nn.Module):
-    """A frozen weight that a site brings to stand in for the pretrained one: `forward(x)` is Q x."""
-
-    def dense(self) -> Tensor:
-        """The weight that this layer stands for, float32 [d_out, d_in]."""
-        raise NotImplementedError
+from variants.frozen import FrozenWeight
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from tests.parity.normalfloat import TABLE, dense, quantise, rule
-from variants.quantise import Codes, codebook, decode, encode
+from variants.codebooks import codebook
+from variants.quantise import Codes, decode, encode
 
 PUBLISHED = {
     4: [

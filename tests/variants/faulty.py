@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from variants import Layer, LowRank, LowRankVariant, Site, SiteAdapter, Start
-from variants.attach import Freeze
+from variants.freeze import Freeze
 from variants.fullft import FullAdapter, FullFT
 from variants.interface import Calibration, Group
 from variants.site import Factors, generator, uniform

@@ -26,8 +26,8 @@ from variants import (
     Variant,
     VariantError,
 )
-from variants.attach import Freeze
-from variants.export import replaced, write_plain
+from variants.freeze import Freeze
+from variants.plain import replaced, write_plain
 from variants.site import uniform
 
 

@@ -11,7 +11,8 @@ from transformers import MixtralConfig, MixtralForCausalLM, Qwen3MoeConfig, Qwen
 
 from tests.variants.pieces import attached, moved
 from variants import build, merge, routed
-from variants.export import BASE, replaced, write_merged
+from variants.export import BASE, write_merged
+from variants.plain import replaced
 from variants.site import Factors
 
 SMALL = {

@@ -5,15 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from variants.quantise import (
-    BLOCK,
-    SECOND_BLOCK,
-    QuantisedWeight,
-    codebook,
-    decode,
-    dynamic_codes,
-    encode,
-)
+from variants.codebooks import codebook, dynamic_codes
+from variants.frozen import QuantisedWeight
+from variants.quantise import BLOCK, SECOND_BLOCK, decode, encode
 
 NF4_BELOW = [-1, -0.6961929, -0.5250731, -0.3949175, -0.2844414, -0.1847734, -0.0910500]
 NF4_ABOVE = [0.0795803, 0.1609302, 0.2461123, 0.3379152, 0.4407098, 0.5626170, 0.7229567, 1]
