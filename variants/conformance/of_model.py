@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from variants import export
+from variants.conformance.gradients import distance, gradients
 from variants.conformance.picture import changed, picture
 from variants.conformance.probes import (
     CLOSE,
@@ -18,17 +19,14 @@ from variants.conformance.probes import (
     Probe,
     agree,
     attach,
-    distance,
     gap,
-    gradients,
     logits,
     outputs,
     state,
     telling,
-    train,
-    trained,
     unlike,
 )
+from variants.conformance.steps import train, trained
 from variants.interface import Adapter, Variant, VariantError
 from variants.lora import LoRA
 from variants.route import routed

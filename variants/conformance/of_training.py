@@ -10,19 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from variants import plugins
+from variants.conformance.gradients import leaves
 from variants.conformance.probes import (
     Fault,
     NotClaimed,
     Probe,
     attach,
     gap,
-    leaves,
     logits,
     state,
     telling,
-    train,
     unlike,
 )
+from variants.conformance.steps import train
 from variants.conformance.surroundings import elsewhere, surroundings
 from variants.interface import Adapter, Variant
 

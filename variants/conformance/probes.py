@@ -1,9 +1,9 @@
-"""What the conformance checks look with: a small training loop, pictures of a model, gradients of a pack."""
+"""What the conformance checks look with: a probe of models and tokens, logits, and how far two are apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,12 +16,8 @@ from variants.lowrank import LowRankVariant
 from variants.route import routed
 from variants.spec import said
 
-STEPS = 4  # of each phase; a product of two factors of which one starts at zero moves from the second on
-RATE = 3e-3
 CLOSE = 2e-5  # of the largest logit: two orders of the same float32 sums differ by 1e-6, a wrong one by 1e-3
 EXAMPLES = 16  # for a start that looks at data, at most
-
-Watch = Callable[[str, Adapter, int, Tensor], None]
 
 
 class Fault(Exception):
@@ -83,10 +79,11 @@ def outputs(model: nn.Module, tokens: Tensor) -> Tensor:
 
 def loss(model: nn.Module, tokens: Tensor) -> Tensor:
     """Mean loss of predicting the next token, with its graph."""
-    return _mean_loss(outputs(model, tokens), tokens)
+    return mean_loss(outputs(model, tokens), tokens)
 
 
-def _mean_loss(logits: Tensor, tokens: Tensor) -> Tensor:
+def mean_loss(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Cross-entropy of every next token, the mean over rows and positions."""
     return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), tokens[:, 1:].flatten())
 
 
@@ -114,14 +111,6 @@ def attach(variant: Variant, probe: Probe, model: nn.Module, seed: int = 0) -> A
         raise Fault(said(error), of="attaches") from error
 
 
-def trained(variant: Variant, probe: Probe) -> tuple[nn.Module, Adapter]:
-    """A fresh model and the variant on it after a few steps of every phase."""
-    model = probe.make_model()
-    adapter = attach(variant, probe, model)
-    train(model, adapter, probe.few)
-    return model, adapter
-
-
 def gap(one: Tensor, two: Tensor) -> float:
     """Largest difference, relative to the largest of `two`."""
     return float((one - two).abs().max() / two.abs().max())
@@ -133,133 +122,6 @@ def agree(one: Tensor, two: Tensor, what: str) -> str:
     if not found <= CLOSE:
         raise Fault(f"{what}: logits differ by {found:.2g} of the largest (allowed {CLOSE:.0e})")
     return f"logits differ by {found:.1g}"
-
-
-def train(
-    model: nn.Module, adapter: Adapter, tokens: Tensor, steps: int = STEPS, watch: Watch | None = None
-) -> None:
-    """Every phase as the suite trains it: AdamW without decay, all rows in each step.
-
-    `watch(moment, adapter, phase, loss)` is called at "backward" (gradients are there), "step" (the step is
-    taken) and "end" (of the phase).
-    """
-    tell = watch or (lambda *_: None)
-    for phase in range(adapter.variant.phases):
-        try:
-            for moment, found in _phase(model, adapter, tokens, phase, steps):
-                tell(moment, adapter, phase, found)
-        except Fault:
-            raise
-        except (Exception, SystemExit) as error:
-            raise Fault(f"phase {phase}: {said(error)}", of="trains") from error
-
-
-def _phase(
-    model: nn.Module, adapter: Adapter, tokens: Tensor, phase: int, steps: int
-) -> Iterator[tuple[str, Tensor]]:
-    if phase:
-        adapter.enter(phase)
-    adapter.begin(steps)
-    groups = [(list(group.params.values()), RATE * group.lr_scale) for group in adapter.groups()]
-    if not any(params for params, _ in groups):
-        raise Fault(f"nothing trains in phase {phase}: groups() is empty", of="phases")
-    optimizer = torch.optim.AdamW(
-        [{"params": params, "lr": rate} for params, rate in groups], weight_decay=0, eps=1e-12
-    )
-    total, alive = torch.zeros(()), False
-    for step in range(steps):
-        with stepping(adapter, step), routed(model, adapter):
-            total = loss(model, tokens)
-            penalty = adapter.penalty()
-            total = total if penalty is None else total + penalty
-            total.backward()
-        alive = (
-            _alive(total, [p for params, _ in groups for p in params], f"phase {phase}, step {step}") or alive
-        )
-        yield "backward", total
-        optimizer.step()
-        adapter.stepped(step)
-        optimizer.zero_grad(set_to_none=True)
-        yield "step", total
-    if not alive:
-        raise Fault(f"phase {phase}: every gradient is zero", of="trains")
-    yield "end", total
-
-
-def _alive(total: Tensor, params: list[nn.Parameter], when: str) -> bool:
-    """Whether any gradient is not zero; a Fault if one is not finite."""
-    grads = [p.grad for p in params if p.grad is not None]
-    if not all(torch.isfinite(number).all() for number in (total, *grads)):
-        raise Fault(f"{when}: the loss or a gradient is not finite", of="trains")
-    return any(grad.any() for grad in grads)
-
-
-@contextmanager
-def stepping(adapter: Adapter, step: int) -> Iterator[None]:
-    """Inside, the adapter knows that it trains, and at which step."""
-    adapter.step = step
-    try:
-        yield
-    finally:
-        adapter.step = None
-
-
-def gradients(
-    model: nn.Module, members: Sequence[Adapter], tokens: Tensor, rows: Sequence[slice]
-) -> list[dict[str, Tensor]]:
-    """Each member's gradients for the sum of the members' own mean losses, in one pass of training step 0.
-
-    Member k owns `rows[k]` of the batch; its loss is that of these rows.
-    """
-    for member in members:
-        member.step = 0
-    try:
-        with routed(model, *members, rows=rows):
-            found = outputs(model, tokens)
-            extra = [e for member in members if (e := member.penalty()) is not None]
-            torch.stack([*(_mean_loss(found[span], tokens[span]) for span in rows), *extra]).sum().backward()
-    finally:
-        for member in members:
-            member.step = None
-    return [_taken(member) for member in members]
-
-
-def _taken(member: Adapter) -> dict[str, Tensor]:
-    """The member's gradients by name, taken off its parameters."""
-    found = {}
-    for group in member.groups():
-        for name, p in group.params.items():
-            found[name] = torch.zeros_like(p) if p.grad is None else p.grad.clone()
-            p.grad = None
-    return found
-
-
-def distance(one: dict[str, Tensor], two: dict[str, Tensor]) -> float:
-    """Largest difference of two sets of gradients, relative to the largest gradient of its tensor.
-
-    A tensor whose gradients are a millionth of the largest and less is measured against that millionth.
-    """
-    most = max(float(grad.abs().max()) for grad in two.values())
-    if not most:
-        raise Fault("all gradients are zero", of="trains")
-    return max(
-        float((one[name] - grad).abs().max()) / max(float(grad.abs().max()), 1e-6 * most)
-        for name, grad in two.items()
-    )
-
-
-def leaves(total: Tensor) -> list[Tensor]:
-    """Every tensor that a backward from `total` gives a gradient to."""
-    found, seen, stack = [], set(), [total.grad_fn]
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if type(node).__name__ == "AccumulateGrad":
-            found.append(node.variable)  # pyright: ignore[reportAttributeAccessIssue]
-        stack += [after for after, _ in node.next_functions]
-    return found
 
 
 def state(adapter: Adapter) -> dict[str, Tensor]:
