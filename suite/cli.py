@@ -161,7 +161,7 @@ def list_(what: Annotated[str, typer.Argument(help="variants, tasks or tracks")]
     """Say what there is: variants, tasks or tracks, with a line about each."""
     with _one_line_errors():
         for name, line in _described(what):
-            typer.echo(f"{name:<12}{line}")
+            typer.echo(f"{name:<11} {line}")
         if what == "variants":
             for line in _broken_plugins():
                 typer.echo(f"broken: {line}")

@@ -9,7 +9,8 @@ trained one. Two bounds make a cell fail:
   within that unit is one that rounding alone could have made.
 - another function: `reload_error` is above 1e-4 of `from_base`, plus eight such units: what was saved is
   held against what it is meant to do, and two orders of the same sums may differ by some roundings. In
-  float32 the units are 2e-5 at logits of 20; in bfloat16, whose products round at 0.4 %, they are 1.2.
+  float32 the units are 2e-5 at logits of 20; in bfloat16, whose products round at 0.4 %, they are 1.2. Half
+  of what training did (or four units) is too much in any type: so far off is an adapter that was lost.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def fault(effect: Effect, unit: float) -> str | None:
             f"the adapter has no effect: training moved no logit by more than {effect.from_start:.2g}, "
             f"and rounding alone may do {unit:.2g}"
         )
-    most = SHARE * effect.from_base + UNITS * unit
+    most = min(SHARE * effect.from_base + UNITS * unit, max(effect.from_start / 2, 4 * unit))
     if effect.reload_error is not None and not effect.reload_error <= most:
         return (
             f"the saved adapter is not the trained one: reloaded, its logits differ by up to "
@@ -116,11 +117,15 @@ def reopened(model: Any, folder: Path, precision: str) -> Iterator[tuple[Any, tu
 
 
 def _reload_error(model: Any, ids: Tensor, now: Tensor, folder: Path, precision: str) -> float | None:
-    """None where a second model does not fit beside the first."""
+    """None where what was saved does not fit into memory beside the first model."""
+    from suite.train import out_of_memory
+
     try:
         with reopened(model, folder, precision) as (again, adapters):
             return _change(logits(again, ids, *adapters), now)
-    except torch.OutOfMemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
         return None
 
 

@@ -128,7 +128,8 @@ def load(folder: Path, precision: str, device: str) -> tuple[PreTrainedModel, Pr
 def weights(folder: Path, precision: str, device: str) -> PreTrainedModel:
     """The model in a folder, from safetensors only, no remote code, frozen and in evaluation mode.
 
-    `precision` is that of its weights ('float32' or 'bfloat16').
+    `precision` is that of its weights ('float32' or 'bfloat16'). Raises UserError where a tensor is missing
+    or of another shape: what is not in the files would be random.
     """
     import torch
     from safetensors import SafetensorError
@@ -138,11 +139,17 @@ def weights(folder: Path, precision: str, device: str) -> PreTrainedModel:
     logging.disable_progress_bar()
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, precision), use_safetensors=True, **local
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, precision), use_safetensors=True, output_loading_info=True, **local
         )
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        if "memory" in str(error).lower():
+            raise
         raise UserError(f"model folder {str(folder)!r} cannot be loaded: {one_line(error)}") from None
+    wrong = sorted(str(key) for kind in ("missing_keys", "mismatched_keys") for key in found[kind])
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise UserError(f"model folder {str(folder)!r}: its files lack {wrong[0]}{more}, or in that shape")
     return model.to(device).eval().requires_grad_(False)  # pyright: ignore[reportArgumentType]
 
 
@@ -179,6 +186,8 @@ def _checked(name: str, folder: Path) -> Path:
     """The folder, if it holds a configuration and safetensors weights."""
     if not (folder / "config.json").is_file():
         raise UserError(f"model {name!r}: no config.json in {str(folder)!r}; expected {_choices()}")
+    if (folder / "adapter_config.json").is_file():
+        raise UserError(f"model {name!r}: {str(folder)!r} holds an adapter beside the model; a base has none")
     if not any(folder.glob("*.safetensors")):
         raise UserError(
             f"model {name!r}: no *.safetensors in {str(folder)!r}; only safetensors weights are read"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ADAPTER, MODEL = "outside-adapter", "outside-model"  # what such cells have for a variant
 TENSORS = "adapter_model.safetensors"
+LARGEST = 1 << 20  # bytes of a configuration; real ones have a few thousand
 UNKNOWN = BaseRef(name="unknown", digest="unknown")
 
 
@@ -222,15 +223,28 @@ def _check_fits(variant: Any, folder: Path, base: Path) -> None:
 
 def _source(folder: Path) -> Source:
     """Where the record comes from: the folder, its content, and what its configuration says."""
-    file = folder / (weights.ADAPTER if (folder / weights.ADAPTER).is_file() else weights.MODEL)
     return Source(
         kind="evaluated",
         origin="a local folder",
         label=printable(folder.name, 200),
         file=printable(folder.name, 200),
         sha256=weights.digest(folder),
-        fields=facts(json.loads(file.read_text(encoding="utf-8"))),
+        fields=facts(_configuration(folder)),
     )
+
+
+def _configuration(folder: Path) -> dict[str, Any]:
+    """What the adapter's configuration says, or the model's."""
+    file = folder / (weights.ADAPTER if (folder / weights.ADAPTER).is_file() else weights.MODEL)
+    try:
+        if file.stat().st_size > LARGEST:
+            raise UserError(f"{str(file)!r} is larger than {LARGEST} bytes; no configuration is")
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise UserError(f"{str(file)!r} cannot be read: {one_line(error)}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{str(file)!r} holds no JSON object")
+    return content
 
 
 def _key(source: Source) -> str:

@@ -198,7 +198,8 @@ class Effect(Fact):
     from_start: float = Field(description="the same against the adapter before training")
     delta_norms: dict[str, float] = Field(description="weight name -> Frobenius norm of its delta")
     reload_error: float | None = Field(
-        description="largest absolute logit difference of the saved and reloaded adapter; null if not saved"
+        description="largest absolute logit difference of the saved and reloaded adapter; null if it "
+        "did not fit into memory"
     )
 
     @property

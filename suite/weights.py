@@ -6,10 +6,13 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from suite import model as models
 
 if TYPE_CHECKING:
     from variants.interface import Adapter
@@ -18,21 +21,22 @@ FOLDER = "adapters"
 ADAPTER = "adapter_config.json"
 MODEL = "config.json"
 BASE = "base"  # inside an adapter's folder: the model that it stands on, if that is not the untouched base
+LEFTOVER_AGE_S = 24 * 3600.0
 DIGESTED = ("*.safetensors", "*.safetensors.index.json", ADAPTER, MODEL)
 
 
 def own_base(folder: Path) -> Path | None:
     """The model that a folder brings: itself, or the one that its adapter stands on; None if neither."""
-    for place in (folder / BASE, folder):
-        if (place / MODEL).is_file():
-            return place
-    return None
+    if (folder / BASE / MODEL).is_file():
+        return folder / BASE
+    return folder if (folder / MODEL).is_file() and not (folder / ADAPTER).is_file() else None
 
 
 def files(folder: Path) -> list[Path]:
-    """The files that decide what a folder computes: weights and configurations, in a fixed order."""
+    """The files that decide what a folder computes: weights, configurations, tokenizer; in a fixed order."""
     places = [folder, folder / BASE]
-    return sorted({path for place in places for name in DIGESTED for path in place.glob(name)})
+    names = (*DIGESTED, *models.TOKENIZER)
+    return sorted({path for place in places for name in names for path in place.glob(name)})
 
 
 def digest(folder: Path) -> str:
@@ -48,8 +52,7 @@ def digest(folder: Path) -> str:
 def save(adapter: Adapter, folder: Path, base: str) -> Path:
     """Export an adapter into `folder`, in the place of what lies there; `base` is what its base is called."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.parent.glob(f".{folder.name}.*"):  # of a run that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
+    _remove_leftovers(folder.parent)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         made = temporary / "made"
@@ -63,6 +66,14 @@ def save(adapter: Adapter, folder: Path, base: str) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """What runs that were killed left behind; a younger folder may be another run's, at work."""
+    for leftover in parent.glob(".*.*"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > LEFTOVER_AGE_S:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def name_base(folder: Path, base: str) -> None:

@@ -53,7 +53,7 @@ class CorDA(CalibratedVariant):
     ) -> dict[str, Tensor]:
         """Each layer's C, the mean over examples, float64."""
         moments = observe.inputs(model, layers, calibration, prepare=evened)
-        return {name: seen.square / max(seen.examples, 1) for name, seen in moments.items()}
+        return {name: seen.square.div_(max(seen.examples, 1)) for name, seen in moments.items()}
 
     def start_from(self, weight: Tensor, seen: Tensor, rng: torch.Generator) -> Start | None:
         """r of the oriented directions, pinned so that the layer starts as W."""

@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from variants.subspace import leading
+from variants.subspace import gram, leading
 
 TOLERANCE = 1e-4  # sine of the largest angle between the computed and the true subspace
 SMALL = 192  # up to this smaller side, all eigenvectors cost no more than filtering for some
@@ -32,7 +32,7 @@ def top(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
     exact = W.double()
     basis = leading(W, exact, rank, TOLERANCE) if W.shape[0] > SMALL and 8 * rank <= W.shape[0] else None
     if basis is None:
-        basis = torch.linalg.eigh(exact @ exact.T)[1].flip(1)[:, :rank]
+        basis = torch.linalg.eigh(gram(exact))[1].flip(1)[:, :rank]
     return _triplets(*_by_projection(exact, basis), scale, matrix)
 
 
@@ -46,7 +46,7 @@ def bottom(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     W, scale = _scaled(matrix, rank)
     exact = W.double()
-    values, basis = torch.linalg.eigh(exact @ exact.T)
+    values, basis = torch.linalg.eigh(gram(exact))
     if values[0] > 1e-10 * values[-1]:
         return _triplets(*_by_projection(exact, basis[:, :rank]), scale, matrix)
     U, S, Vh = torch.linalg.svd(exact, full_matrices=False)
@@ -70,14 +70,16 @@ def randomised(matrix: Tensor, rank: int, niter: int, rng: torch.Generator) -> t
     return (Q @ U, S, Vh) if tall is matrix else (Vh.T, S, (Q @ U).T)
 
 
-def _check(matrix: Tensor, rank: int) -> None:
-    """ValueError for what has no answer here."""
+def _check(matrix: Tensor, rank: int) -> float:
+    """The entry of largest magnitude; ValueError for what has no answer here."""
     if matrix.ndim != 2 or matrix.dtype != torch.float32:
         raise ValueError(f"a float32 matrix is needed, not {matrix.ndim}-D {matrix.dtype}: pass W.float()")
     if not 1 <= rank <= min(matrix.shape):
         raise ValueError(f"rank {rank} of a {list(matrix.shape)} matrix: choose 1 to {min(matrix.shape)}")
-    if not matrix.isfinite().all():
+    largest = torch.linalg.vector_norm(matrix, math.inf).item()
+    if not math.isfinite(largest):
         raise ValueError(f"the {list(matrix.shape)} matrix holds inf or nan: it has no singular values")
+    return largest
 
 
 def _scaled(matrix: Tensor, rank: int) -> tuple[Tensor, float]:
@@ -85,8 +87,7 @@ def _scaled(matrix: Tensor, rank: int) -> tuple[Tensor, float]:
 
     The division is exact, and squares then stay within float32.
     """
-    _check(matrix, rank)
-    scale = 2.0 ** math.frexp(matrix.abs().max().item())[1]
+    scale = 2.0 ** math.frexp(_check(matrix, rank))[1]
     return (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T) / scale, scale
 
 

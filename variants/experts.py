@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from variants.route import restore
 from variants.site import Experts
 
 
@@ -44,12 +45,6 @@ def installed(model: nn.Module, sites: Mapping[str, Experts]) -> Iterator[None]:
     with ExitStack() as stack:
         for name, parts in by_module.items():
             module = model.get_submodule(name)
-            stack.callback(_restore, module, module.__dict__.get("forward"))
+            stack.callback(restore, module, module.__dict__.get("forward"))
             module.__dict__["forward"] = ExpertsForward(module, parts)
         yield
-
-
-def _restore(module: nn.Module, forward: object | None) -> None:
-    del module.__dict__["forward"]
-    if forward is not None:
-        module.__dict__["forward"] = forward

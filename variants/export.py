@@ -32,9 +32,7 @@ def merge(adapter: Adapter) -> dict[str, Tensor]:
 def write(adapter: Adapter, folder: Path) -> Path:
     """A PEFT folder where every site's change is low-rank (against its own base, if it has one).
 
-    What peft has no name for, such as fused experts, is written as merged plain weights. (peft's
-    `target_parameters` was tried for them: it converts the adapters of mixture models on loading, and the
-    logits were wrong.)
+    What peft has no name for, such as fused experts, is written as merged plain weights.
     """
     found = {name: site.factors() for name, site in adapter.sites.items()}
     factors = {name: f for name, f in found.items() if f is not None}

@@ -4,7 +4,8 @@
     A ~ U(-1/sqrt(d_in), 1/sqrt(d_in)),  B = 0
 
 Source: Hu et al., arXiv 2106.09685, section 4.1. The draw of A is that of the authors' code and of peft
-(kaiming_uniform with a = sqrt(5)), not the Gaussian of the paper.
+(kaiming_uniform with a = sqrt(5)), not the Gaussian of the paper. On an embedding the factor on the width's
+side has the same draw, where peft's is normal with variance 1, sqrt(3 d) times as large.
 """
 
 from __future__ import annotations

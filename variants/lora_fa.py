@@ -40,7 +40,8 @@ class LoRAFA(LoRA):
 
     def site(self, layer: Layer, rng: torch.Generator) -> LowRank:
         site = super().site(layer, rng)
-        site.B.register_hook(lambda grad: projected(grad, site.A, site.scale))
+        A, scale = site.A, site.scale
+        site.B.register_hook(lambda grad: projected(grad, A, scale))
         return site
 
 

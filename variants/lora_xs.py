@@ -60,6 +60,6 @@ class LoRAXS(LowRankVariant):
         return Start(A=S[:, None] * Vh, B=U, trains=())
 
     def site(self, layer: Layer, rng: torch.Generator) -> Core:
-        start = self._begin(layer.weight.detach().float(), rng)
-        R = self.sigma * torch.randn(self.rank, self.rank, generator=rng)
+        start = self.start(layer.weight.detach().float(), rng)
+        R = self.init_scale * self.sigma * torch.randn(self.rank, self.rank, generator=rng)
         return Core(start, R, self.scale, self.dropout)

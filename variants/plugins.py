@@ -91,9 +91,14 @@ def _found() -> Iterator[Plugin]:
     """What the installed packages declare, each loaded and looked at; a package found twice counts once."""
     seen: set[str] = set()
     for package in metadata.distributions():
-        if GROUP not in (package.read_text("entry_points.txt") or ""):
-            continue
         label = _label(package)
+        try:
+            text = package.read_text("entry_points.txt") or ""
+        except (OSError, ValueError) as error:  # UnicodeDecodeError among them
+            yield Plugin("?", label, fault=f"its entry_points.txt cannot be read ({said(error)})")
+            continue
+        if GROUP not in text:
+            continue
         key = re.sub(r"[-_.]+", "-", label.partition(" ")[0]).lower()
         if key in seen:
             continue

@@ -120,12 +120,12 @@ def routed(model: nn.Module, *adapters: Adapter, rows: Sequence[slice] | None = 
             stack.enter_context(adapter.installed())
         for name, layer in layers.items():
             sites = [adapter.sites.get(name) for adapter in adapters]
-            stack.callback(_restore, layer, layer.__dict__.get("forward"))
+            stack.callback(restore, layer, layer.__dict__.get("forward"))
             layer.__dict__["forward"] = AdaptedForward(layer, sites, rows)
         yield
 
 
-def _restore(layer: nn.Module, forward: object | None) -> None:
+def restore(layer: nn.Module, forward: object | None) -> None:
     """Give a layer the forward back that it had on the instance, or none."""
     del layer.__dict__["forward"]
     if forward is not None:

@@ -99,7 +99,7 @@ def _value(text: str, kinds: Sequence[str]) -> Any:
     """`text` read as one of these kinds; what cannot be read is left for the variant to refuse."""
     if "bool" in kinds and text.lower() in ("true", "false"):
         return text.lower() == "true"
-    if "int" in kinds and re.fullmatch(r"[+-]?\d+", text):
+    if "int" in kinds and re.fullmatch(r"[+-]?\d{1,18}", text):
         return int(text)
     if "int" in kinds or "float" in kinds:
         try:

@@ -48,6 +48,16 @@ def leading(W: Tensor, exact: Tensor, rank: int, tolerance: float) -> Tensor | N
     return block[:, :rank] if sure == rank else None
 
 
+def gram(W: Tensor) -> Tensor:
+    """W W^T [k, k] for W [k, l], in 9/16 of the work: strips up to the diagonal, then mirrored."""
+    G, step = W.new_empty(len(W), len(W)), -(-len(W) // 8)
+    for i in range(0, len(W), step):
+        strip = slice(i, i + step)
+        torch.mm(W[strip], W[: i + step].T, out=G[strip, : i + step])
+        G[:i, strip] = G[strip, :i].T
+    return G
+
+
 def filtered(W: Tensor, Q: Tensor, rank: int, goal: float) -> tuple[Tensor, Tensor, int]:
     """Ritz vectors [k, d] and values [d] of G from the block Q [k, d]; how many of the first `rank` are sure.
 
@@ -72,7 +82,7 @@ def filtered(W: Tensor, Q: Tensor, rank: int, goal: float) -> tuple[Tensor, Tens
         if spent > BUDGET[W.dtype] * W.shape[0]:
             return Q, values, 0
         if G is None and 2 * degree * Q.shape[1] > W.shape[0]:
-            G = W @ W.T  # costs less than that many products with W and W^T
+            G = gram(W)  # costs less than that many products with W and W^T
         before, Q, last = Q, (2 / cut) * Z - Q, leak
         for _ in range(degree - 1):  # C_{i+1} = 2 (2 G / cut - 1) C_i - C_{i-1}
             left, right = (W, W.T @ Q) if G is None else (G, Q)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from variants.spec import VariantError, nearest
 
@@ -78,7 +79,7 @@ def _adaptable(model: nn.Module) -> Iterator[tuple[str, tuple[Kind, Tensor]]]:
             yield name, ("linear", module.weight)
         elif isinstance(module, nn.Embedding) and module is embedding:
             yield name, ("embedding", module.weight)
-        else:
+        elif not isinstance(module, _ConvNd):
             for key, weight in module.named_parameters(recurse=False):
                 if weight.ndim == 3:
                     if getattr(module, "is_transposed", False):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from suite import weights
 from suite.effect import LONGEST, TEXT, fault, logits, probe, prove
@@ -85,6 +86,18 @@ def test_a_base_in_half_precision_allows_its_own_rounding(make_model: Any, tmp_p
     assert strictly is not None
 
 
+def test_a_lost_adapter_is_found_in_half_precision_too(make_model: Any, tmp_path: Path) -> None:
+    model = make_model().to(torch.bfloat16)
+    model.lm_head.weight.data *= 20  # logits large enough that eight of their units are more than the effect
+    adapter, start = trained(model, "lora:rank=4")
+    folder = exported(adapter, tmp_path)
+    file = folder / "adapter_model.safetensors"
+    save_file({name: tensor * 0 for name, tensor in load_file(file).items()}, file)
+    effect, why = prove(model, IDS, adapter, start, folder, "bfloat16")
+    assert effect.reload_error == effect.from_base
+    assert why is not None and why.startswith("the saved adapter is not the trained one")
+
+
 @pytest.mark.parametrize(
     ("numbers", "told"),
     [
@@ -98,6 +111,8 @@ def test_a_base_in_half_precision_allows_its_own_rounding(make_model: Any, tmp_p
         ({"reload_error": 1.1e-3}, "not the trained one"),
         ({"reload_error": float("nan")}, "not the trained one"),
         ({"reload_error": None}, None),
+        ({"from_start": 1e-3, "reload_error": 6e-4}, "not the trained one"),
+        ({"from_start": 1e-3, "reload_error": 4e-4}, None),
         ({"from_base": 0.0, "reload_error": 1e-5}, "not the trained one"),
     ],
 )
@@ -167,7 +182,8 @@ def test_without_kept_weights_the_proof_is_the_same(tiny_base: Path, tmp_path: P
 def test_every_trained_cell_records_it(trained_store: Path) -> None:
     for record in Store(trained_store).records():
         assert record.effect is not None and record.status == "ok"
-        assert record.effect.from_start > 1e-4 and (record.effect.reload_error or 0) < 1e-5
+        assert record.effect.from_start > 1e-4 and record.effect.reload_error is not None
+        assert record.effect.reload_error < 1e-5
         assert set(record.adapted_modules) == {n.rpartition(".")[0] for n in record.effect.delta_norms}
         assert record.weights == weights.digest(trained_store / "adapters" / record.id)[:16]
 

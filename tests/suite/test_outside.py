@@ -172,9 +172,27 @@ def test_mistakes_are_told_before_anything_is_scored(folders: Path, tiny_base: P
     config = {"peft_type": "PROMPT_TUNING", "task_type": "CAUSAL_LM", "num_virtual_tokens": 4}
     (copy / weights.ADAPTER).write_text(json.dumps(config))
     assert "prompt_tuning is refused" in refusal(copy, tiny_base)
+    for broken in (
+        b"{",
+        b"[1]",
+        b'{"peft_type": "\xff"}',
+        b'{"peft_type": "LORA", "x": "' + b"y" * (1 << 20) + b'"}',
+    ):
+        (copy / weights.ADAPTER).write_bytes(broken)
+        assert weights.ADAPTER in refusal(copy, tiny_base)
+    both = Path(shutil.copytree(tiny_base, tmp_path / "both"))
+    shutil.copy(folders / "lora" / weights.ADAPTER, both)
+    assert "holds an adapter beside the model" in refusal(folders / "lora", both)
     plain = Path(shutil.copytree(folders / "fullft", tmp_path / "plain"))
     (plain / "model.safetensors").rename(plain / "pytorch_model.bin")
     assert "only safetensors weights are read" in refusal(plain, None)
+
+
+def test_the_tokenizer_is_part_of_what_was_scored(folders: Path, tmp_path: Path) -> None:
+    plain = Path(shutil.copytree(folders / "fullft", tmp_path / "plain"))
+    before = weights.digest(plain)
+    (plain / "tokenizer.json").write_text("{}")
+    assert weights.digest(plain) != before
 
 
 def test_an_adapter_of_another_architecture_is_told_apart(

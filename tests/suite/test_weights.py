@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +74,15 @@ def test_a_failing_export_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_a_killed_run_go(tmp_path: Path) -> None:
-    leftover = tmp_path / ".abc.x1y2"
-    leftover.mkdir()
-    (leftover / "adapter_model.safetensors").write_text("half")
-    (tmp_path / ".other.x1y2").mkdir()
+    """A young one may be another run's, at work."""
+    old, young = tmp_path / ".gone.x1y2", tmp_path / ".abc.x1y2"
+    for leftover in (old, young):
+        leftover.mkdir()
+        (leftover / "adapter_model.safetensors").write_text("half")
+    long_ago = time.time() - weights.LEFTOVER_AGE_S - 60
+    os.utime(old, (long_ago, long_ago))
     saved(tmp_path / "abc")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.x1y2", "abc"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".abc.x1y2", "abc"]
 
 
 def test_a_process_killed_while_it_saves_leaves_nothing_half(tmp_path: Path) -> None:
@@ -100,7 +105,8 @@ def test_a_process_killed_while_it_saves_leaves_nothing_half(tmp_path: Path) -> 
     assert weights.digest(folder) == first and not (tmp_path / "new").exists()
     saved(folder, text="b")
     saved(tmp_path / "new")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["abc", "new"]
+    whole = sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("."))
+    assert whole == ["abc", "new"]
 
 
 def test_the_digest_counts_names_and_bytes(tmp_path: Path) -> None:

@@ -160,6 +160,12 @@ def test_the_bound_holds(name: str, tilt: float) -> None:
     assert sine(Q[:, :rank], true[:, :rank]) <= bound <= 300 * tilt
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (8, 8), (37, 50)])
+def test_gram_in_strips_is_the_product(shape: tuple[int, int]) -> None:
+    matrix = random(*shape).double()
+    torch.testing.assert_close(subspace.gram(matrix), matrix @ matrix.T)
+
+
 @pytest.mark.parametrize("name", ["flat", "flat wide", "flat tall", "power -1", "power -2", "rank 12"])
 def test_bottom_is_exact(name: str) -> None:
     """The smallest triplets; the last two names need the full SVD."""
