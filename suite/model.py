@@ -139,18 +139,19 @@ def weights(folder: Path, precision: str, device: str) -> PreTrainedModel:
     logging.disable_progress_bar()
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, precision), use_safetensors=True, output_loading_info=True, **local
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         if "memory" in str(error).lower():
             raise
         raise UserError(f"model folder {str(folder)!r} cannot be loaded: {one_line(error)}") from None
+    model, found = loaded
     wrong = sorted(str(key) for kind in ("missing_keys", "mismatched_keys") for key in found[kind])
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise UserError(f"model folder {str(folder)!r}: its files lack {wrong[0]}{more}, or in that shape")
-    return model.to(device).eval().requires_grad_(False)  # pyright: ignore[reportArgumentType]
+    return model.to(device).eval().requires_grad_(False)
 
 
 def resolve_device(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from variants import Site, SiteAdapter
+from variants import Site, SiteAdapter, SiteVariant
 from variants.interface import Group
 from variants.site import generator, uniform
 
@@ -45,7 +45,7 @@ class Still(SiteAdapter):
 
 
 class OtherSeed(SiteAdapter):
-    def __init__(self, variant: LowRankVariant, model: nn.Module, seed: int, sites: dict[str, Site]) -> None:
+    def __init__(self, variant: SiteVariant, model: nn.Module, seed: int, sites: dict[str, Site]) -> None:
         super().__init__(variant, model, 0, sites)
 
 
