@@ -64,8 +64,9 @@ def _kept(record: Record, store: Path) -> Path:
     """The folder of a record's weights, which are still those of the record."""
     if record.source is not None:
         raise UserError(f"record {record.id} was not trained here, so there are no weights of it to export")
-    if record.weights is None and record.status not in ("ok", "failed"):
-        raise UserError(f"record {record.id} has no weights to export; its training ended as {record.status}")
+    if record.status != "ok":
+        why = f" ({record.error})" if record.error else ""
+        raise UserError(f"record {record.id} ended as {record.status}{why}; only finished cells are exported")
     again = f"delete {store}/records/{record.id}.json and run its command again"
     if record.weights is None:
         raise UserError(f"record {record.id} kept no weights; {again} without --no-weights")

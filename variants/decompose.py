@@ -30,10 +30,10 @@ def top(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     W, scale = _scaled(matrix, rank)
     exact = W.double()
-    basis = leading(W, exact, rank, TOLERANCE) if W.shape[0] > SMALL and 8 * rank <= W.shape[0] else None
-    if basis is None:
-        basis = torch.linalg.eigh(gram(exact))[1].flip(1)[:, :rank]
-    return _triplets(*_by_projection(exact, basis), scale, matrix)
+    found = leading(W, exact, rank, TOLERANCE) if W.shape[0] > SMALL and 8 * rank <= W.shape[0] else None
+    if found is None:
+        found = _by_projection(exact, torch.linalg.eigh(gram(exact))[1].flip(1)[:, :rank])
+    return _triplets(*found, scale, matrix)
 
 
 @torch.no_grad()
@@ -76,10 +76,10 @@ def _check(matrix: Tensor, rank: int) -> float:
         raise ValueError(f"a float32 matrix is needed, not {matrix.ndim}-D {matrix.dtype}: pass W.float()")
     if not 1 <= rank <= min(matrix.shape):
         raise ValueError(f"rank {rank} of a {list(matrix.shape)} matrix: choose 1 to {min(matrix.shape)}")
-    largest = torch.linalg.vector_norm(matrix, math.inf).item()
-    if not math.isfinite(largest):
+    ends = torch.stack(torch.aminmax(matrix)).abs()
+    if not ends.isfinite().all():
         raise ValueError(f"the {list(matrix.shape)} matrix holds inf or nan: it has no singular values")
-    return largest
+    return ends.max().item()
 
 
 def _scaled(matrix: Tensor, rank: int) -> tuple[Tensor, float]:

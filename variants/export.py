@@ -84,7 +84,7 @@ def write_peft(model: nn.Module, factors: Mapping[str, Factors], folder: Path) -
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
     (folder / "adapter_config.json").write_text(text, encoding="utf-8")
     tensors = {
-        f"{PREFIX}{name}.{key}": tensor.detach().contiguous()
+        f"{PREFIX}{name}.{key}": tensor.detach().clone(memory_format=torch.contiguous_format)
         for name, f in factors.items()
         for key, tensor in _tensors(f, isinstance(model.get_submodule(name), nn.Embedding)).items()
     }

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from variants import targets
 from variants.attach import SiteVariant
-from variants.interface import Calibration, VariantError
+from variants.interface import Calibration, Variant, VariantError
 from variants.site import Experts, LowRank, Site, Start, generator
 from variants.targets import Kind, Layer
 
@@ -112,7 +112,7 @@ class LowRankVariant(SiteVariant):
         return LowRank(self._begin(weight, rng), self.scale, self.dropout, layer.kind == "embedding")
 
     def _begin(self, weight: Tensor, rng: torch.Generator) -> Start:
-        return scaled(self.start(weight, rng), self.init_scale)
+        return scaled(checked(self, self.start(weight, rng), weight), self.init_scale)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class CalibratedVariant(LowRankVariant):
 
     @abstractmethod
     def start_from(self, weight: Tensor, seen: Tensor, rng: torch.Generator) -> Start | None:
-        """Where the method starts on `weight` [d_out, d_in], given what was seen; None: leave the layer."""
+        """Where the method starts on `weight` [d_out, d_in], given what was seen; None: not at all."""
 
     def start(self, weight: Tensor, rng: torch.Generator) -> Start:
         raise VariantError(f"{self.name} starts from data: use start_from")
@@ -155,8 +155,26 @@ class CalibratedVariant(LowRankVariant):
         for name, layer in layers.items():
             start = self.start_from(layer.weight.detach().float(), seen[name], generator(seed, name))
             if start is not None:
+                start = checked(self, start, layer.weight)
                 sites[name] = LowRank(scaled(start, self.init_scale), self.scale, self.dropout)
         return sites
+
+
+def checked(variant: Variant, start: Start, weight: Tensor) -> Start:
+    """The start on the weight's device, if it is one for this weight. Raises VariantError."""
+    if not isinstance(start, Start):
+        raise VariantError(f"{variant.name}: start must give a Start(A, B), got {type(start).__name__}")
+    (d_out, d_in), A, B = weight.shape, tuple(start.A.shape), tuple(start.B.shape)
+    if len(A) != 2 or len(B) != 2 or (B[0], A[1]) != (d_out, d_in) or A[0] != B[1]:
+        raise VariantError(
+            f"{variant.name}: start must give A [r, {d_in}], B [{d_out}, r] on a weight [{d_out}, {d_in}], "
+            f"got A {list(A)} and B {list(B)}"
+        )
+    if not set(start.trains) <= {"A", "B"}:
+        raise VariantError(f"{variant.name}: trains may name 'A' and 'B', got {start.trains}")
+    if not (start.A.isfinite().all() and start.B.isfinite().all()):
+        raise VariantError(f"{variant.name}: start gave numbers that are not finite")
+    return replace(start, A=start.A.to(weight.device), B=start.B.to(weight.device))
 
 
 def scaled(start: Start, factor: float) -> Start:

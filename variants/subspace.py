@@ -21,31 +21,44 @@ from torch import Tensor
 
 SPAN = {torch.float32: 64.0, torch.float64: math.inf}
 RANGE = {torch.float32: 1e8, torch.float64: 1e13}  # how far one filter may drive two columns apart
+GOAL = 0.6  # of the tolerance, for the float32 rounds
 BUDGET = {torch.float32: 6, torch.float64: 2}  # columns that G may be applied to, in smaller sides of W
 
 
-def leading(W: Tensor, exact: Tensor, rank: int, tolerance: float) -> Tensor | None:
-    """Orthonormal float64 basis [k, rank] of the leading left subspace of the wide float32 W [k, l].
+def leading(W: Tensor, exact: Tensor, rank: int, tolerance: float) -> tuple[Tensor, Tensor, Tensor] | None:
+    """The leading singular triplets of the wide float32 W [k, l] in float64: [k, rank], [rank], [l, rank].
 
-    `exact` is W in float64. None where no basis is known to be within `tolerance` (sine of the largest
-    angle): no gap in the spectrum, a rank above that of W, or the budget spent.
+    `exact` is W in float64. None where the left vectors are not known to be within `tolerance` (sine of the
+    largest angle) of the true subspace: no gap in the spectrum, values below 1e-5 of the largest, or the
+    budget spent.
     """
     rng, spare = torch.Generator().manual_seed(0), max(rank, 32)
-    block = W @ torch.randn(W.shape[1], rank + spare, generator=rng).to(W)
+    G = _gram_if_long(W, rank + spare)
+    start = torch.randn(len(W) if G is not None else W.shape[1], rank + spare, generator=rng).to(W)
+    block = (W if G is None else G) @ start
     found, largest = block[:, :0], 0.0
     while True:
         missing = rank - found.shape[1]
-        block, values, sure = filtered(W, block, missing, 0.6 * tolerance)
+        block, values, sure, _ = filtered(W, G, block, missing, GOAL * tolerance)
         largest = max(largest, values[0].item())
-        if not sure or values[missing - 1] <= 1e-13 * largest:
+        if not sure or values[missing - 1] <= 1e-10 * largest:
             return None
         if sure == missing:
             break
         part, block = block[:, :sure], block[:, sure:]
         found, W = torch.cat([found, part], dim=1), W - part @ (part.T @ W)
+        G = _gram_if_long(W, block.shape[1])
     block = torch.cat([found, block], dim=1)[:, : rank + spare // 2]
-    block, _, sure = filtered(exact, block.double(), rank, tolerance)
-    return block[:, :rank] if sure == rank else None
+    left, values, sure, right = filtered(exact, None, block.double(), rank, tolerance)
+    if sure < rank:
+        return None
+    S = values[:rank].sqrt()
+    return left[:, :rank], S, right[:, :rank] / S
+
+
+def _gram_if_long(W: Tensor, columns: int) -> Tensor | None:
+    """G where W is so long that even a few products of G with `columns` columns pay for it."""
+    return gram(W) if 2 * columns * W.shape[1] >= W.shape[0] ** 2 else None
 
 
 def gram(W: Tensor) -> Tensor:
@@ -58,35 +71,40 @@ def gram(W: Tensor) -> Tensor:
     return G
 
 
-def filtered(W: Tensor, Q: Tensor, rank: int, goal: float) -> tuple[Tensor, Tensor, int]:
-    """Ritz vectors [k, d] and values [d] of G from the block Q [k, d]; how many of the first `rank` are sure.
+def filtered(
+    W: Tensor, G: Tensor | None, Q: Tensor, rank: int, goal: float
+) -> tuple[Tensor, Tensor, int, Tensor]:
+    """Ritz vectors Q [k, d] and values [d] of W W^T from a block [k, d]; how many of `rank` are sure; W^T Q.
 
-    `rank` once their leak is within `goal`, or in float32 where rounding stops progress; fewer where only
-    those within SPAN of the largest have converged; 0 once the budget is spent.
+    Sure are all `rank` once their leak is within `goal`, or in float32 where rounding stops progress; only
+    those within SPAN of the largest where no more have converged; none once the budget is spent. `G` is
+    W W^T, or None to make it when it pays, which in float64 it never does; with G, W^T Q is left empty.
     """
-    G, last, spent = None, math.inf, 0
+    last, spent = math.inf, 0
     while True:
         Q = torch.linalg.qr(Q)[0]
-        Z = W @ (W.T @ Q) if G is None else G @ Q
+        right = W.T @ Q if G is None else Q[:0]
+        Z = W @ right if G is None else G @ Q
         values, turn = torch.linalg.eigh(Q.T @ Z)
-        values, Q, Z = values.flip(0), Q @ turn.flip(1), Z @ turn.flip(1)
+        values, turn = values.flip(0), turn.flip(1)
+        Q, Z, right = Q @ turn, Z @ turn, right @ turn
         leaks = leak_bounds(Q, Z, values, rank)
         leak = leaks.norm().item()
         upper = int((values[:rank] >= values[0] / SPAN[W.dtype]).sum())
         if leak <= goal or (W.dtype == torch.float32 and last / 3 < leak < 1e-2):
-            return Q, values, rank
+            return Q, values, rank, right
         if upper < rank and leaks[:upper].norm() <= goal:
-            return Q, values, upper
+            return Q, values, upper, right
         cut, degree = _filter(values, rank, goal / leak, W.dtype)
         spent += (degree + 2) * Q.shape[1]
         if spent > BUDGET[W.dtype] * W.shape[0]:
-            return Q, values, 0
-        if G is None and 2 * degree * Q.shape[1] > W.shape[0]:
+            return Q, values, 0, right
+        if G is None and W.dtype == torch.float32 and 2 * degree * Q.shape[1] > W.shape[0]:
             G = gram(W)  # costs less than that many products with W and W^T
         before, Q, last = Q, (2 / cut) * Z - Q, leak
         for _ in range(degree - 1):  # C_{i+1} = 2 (2 G / cut - 1) C_i - C_{i-1}
-            left, right = (W, W.T @ Q) if G is None else (G, Q)
-            before, Q = Q, torch.addmm(before, left, right, beta=-1, alpha=4 / cut).sub_(Q, alpha=2)
+            first, second = (W, W.T @ Q) if G is None else (G, Q)
+            before, Q = Q, torch.addmm(before, first, second, beta=-1, alpha=4 / cut).sub_(Q, alpha=2)
 
 
 def _filter(values: Tensor, rank: int, factor: float, dtype: torch.dtype) -> tuple[float, int]:

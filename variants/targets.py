@@ -62,6 +62,11 @@ def select(model: nn.Module, targets: str = "all") -> dict[str, Layer]:
     found = dict(_adaptable(model))
     if not any(kind != "embedding" for kind, _ in found.values()):
         raise VariantError(f"{type(model).__name__} has no linear layer to adapt; use fullft")
+    if not _blocks(model, found):
+        raise VariantError(
+            f"{type(model).__name__} has no linear layer besides its head; use fullft, or peft:lora, "
+            "which adapts other kinds of layers"
+        )
     names = _by_words(model, found, targets) if WORDS.fullmatch(targets) else _by_pattern(found, targets)
     active = _active(model) if any(found[name][0] == "experts" for name in names) else 1
     chosen = [(name, *found[name]) for name in found if name in names]
@@ -91,8 +96,8 @@ def _adaptable(model: nn.Module) -> Iterator[tuple[str, tuple[Kind, Tensor]]]:
 
 def _by_words(model: nn.Module, found: dict[str, tuple[Kind, Tensor]], targets: str) -> set[str]:
     head, embedding = _own(model, "get_output_embeddings"), _own(model, "get_input_embeddings")
-    ends = {n for n in found if (m := _module(model, n)) is not None and (m is head or m is embedding)}
-    blocks = [name for name in found if name not in ends]
+    blocks = _blocks(model, found)
+    ends = {name for name in found if name not in blocks}
     meanings: dict[str, Callable[[], set[str]]] = {
         "all": lambda: set(blocks),
         "attention": lambda: {name for name in blocks if _in_attention(name)},
@@ -113,6 +118,12 @@ def _by_words(model: nn.Module, found: dict[str, tuple[Kind, Tensor]], targets: 
     if not names:
         raise VariantError(f"targets {targets!r} leave no layer to adapt; take out less")
     return names
+
+
+def _blocks(model: nn.Module, found: dict[str, tuple[Kind, Tensor]]) -> list[str]:
+    """The layers that are neither the input nor the output embedding."""
+    ends = [_own(model, getter) for getter in ("get_input_embeddings", "get_output_embeddings")]
+    return [n for n in found if (m := _module(model, n)) is None or not any(m is end for end in ends)]
 
 
 def _by_pattern(found: dict[str, tuple[Kind, Tensor]], targets: str) -> set[str]:

@@ -191,6 +191,20 @@ class OverRows(LowRank):
         return super().forward(x - x.mean(dim=0, keepdim=True), y)
 
 
+class OverRowsInTraining(LowRank):
+    """Mixes the rows of its batch, and only in training."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return super().forward(x if self.moment is None else x - x.mean(dim=0, keepdim=True), y)
+
+
+class SeesAhead(LowRank):
+    """Takes the mean over all positions, those still to come among them."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return super().forward(x if self.moment is None else x - x.mean(dim=1, keepdim=True), y)
+
+
 class OwnForward(LowRank):
     """Says that it may be computed together with others, but its forward is its own."""
 

@@ -66,6 +66,13 @@ class Warm(SiteAdapter):
         self.model.get_parameter("model.norm.weight").requires_grad_(True)
 
 
+class HookInTraining(SiteAdapter):
+    """Leaves a hook, and hangs it up only when training begins."""
+
+    def begin(self, steps: int) -> None:
+        self.model.register_forward_hook(lambda *_: None)
+
+
 class LeavesHook(SiteAdapter):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)

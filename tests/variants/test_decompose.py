@@ -135,10 +135,10 @@ def test_a_wrong_float32_pass_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> 
     """A float32 pass that claims a random block is put right by the float64 one, or by the fallback."""
     honest = subspace.filtered
 
-    def lying(W: Tensor, Q: Tensor, rank: int, goal: float) -> tuple[Tensor, Tensor, int]:
+    def lying(W: Tensor, G: Tensor | None, Q: Tensor, rank: int, goal: float):
         if W.dtype == torch.float64:
-            return honest(W, Q, rank, goal)
-        return torch.linalg.qr(random(*Q.shape))[0], torch.linspace(2, 1, Q.shape[1]), rank
+            return honest(W, G, Q, rank, goal)
+        return torch.linalg.qr(random(*Q.shape))[0], torch.linspace(2, 1, Q.shape[1]), rank, Q[:0]
 
     monkeypatch.setattr(subspace, "filtered", lying)
     for name in ("flat", "power -1"):

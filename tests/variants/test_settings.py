@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from variants import parse, routed
-from variants.lowrank import scaled
+from variants import VariantError, parse, routed
+from variants.lowrank import checked, scaled
 from variants.site import LowRank, Start
 
 
@@ -89,3 +89,19 @@ def test_initial_scale_of_a_start_whose_a_is_zero():
     """What is not zero is scaled: with A zero that is B."""
     start = scaled(Start(A=torch.zeros(2, 3), B=torch.ones(4, 2)), 3)
     assert not start.A.any() and torch.equal(start.B, torch.full((4, 2), 3.0))
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        ((torch.zeros(2, 3), torch.zeros(4, 2)), "must give a Start(A, B), got tuple"),
+        (Start(torch.zeros(3, 2), torch.zeros(4, 2)), "A [r, 3], B [4, r]"),
+        (Start(torch.zeros(2, 3), torch.zeros(4, 1)), "got A [2, 3] and B [4, 1]"),
+        (Start(torch.zeros(2, 3), torch.zeros(4, 2), trains=("A", "b")), "trains may name 'A' and 'B'"),
+        (Start(torch.full((2, 3), torch.nan), torch.zeros(4, 2)), "not finite"),
+    ],
+)
+def test_a_start_that_cannot_be_is_refused_by_name(start, told):
+    with pytest.raises(VariantError) as caught:
+        checked(parse("lora"), start, torch.zeros(4, 3))
+    assert told in str(caught.value) and "\n" not in str(caught.value)

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
     MixtralConfig,
     MixtralForCausalLM,
     OPTConfig,
@@ -66,6 +68,15 @@ def test_what_matches_nothing_is_refused(targets, message, tiny_model):
     with pytest.raises(VariantError) as caught:
         parse(f"lora:targets={targets}").check(tiny_model)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_model_of_other_layers_is_told_what_fits_it():
+    """GPT-2's blocks are of Conv1D; its head alone is linear."""
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=64, n_positions=32, n_embd=32, n_layer=1, n_head=2))
+    with pytest.raises(
+        VariantError, match="GPT2LMHeadModel has no linear layer besides its head; use fullft"
+    ):
+        parse("lora").check(model)
 
 
 def test_blocks_without_an_mlp_module():

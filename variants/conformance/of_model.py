@@ -26,7 +26,7 @@ from variants.conformance.probes import (
     telling,
     unlike,
 )
-from variants.conformance.steps import train, trained
+from variants.conformance.steps import stepping, train, trained
 from variants.interface import Adapter, Variant, VariantError
 from variants.lora import LoRA
 from variants.route import routed
@@ -67,9 +67,10 @@ def base_outside(variant: Variant, probe: Probe) -> str:
 
 
 def detaches(variant: Variant, probe: Probe) -> str:
-    """Detached, the model is what it was: weights, flags, gradients, modules, attributes, hooks, logits.
+    """Detached after a step of training, the model is what it was.
 
-    Members of a pack go in the order in which they came. A second detach does nothing.
+    Weights, flags, gradients, modules, attributes, hooks, logits. Members of a pack go in the order in which
+    they came. A second detach does nothing.
     """
     model = probe.make_model()
     for i, p in enumerate(model.parameters()):
@@ -80,6 +81,7 @@ def detaches(variant: Variant, probe: Probe) -> str:
         adapters.append(attach(variant, probe, model, seed=1))
     for adapter in adapters:
         logits(model, probe.few, adapter)
+        train(model, adapter, probe.few, steps=1)
     for adapter in (*adapters, adapters[0]):
         adapter.detach()
     if difference := changed(before, picture(model)):
@@ -131,7 +133,11 @@ def deltas_merge(variant: Variant, probe: Probe) -> str:
 def names_what_it_adapts(variant: Variant, probe: Probe) -> str:
     """adapted() names modules of the model, in its order, and just those whose weights have deltas."""
     model, adapter = trained(variant, probe)
-    order = [name for name, _ in model.named_modules()] + [name for name, _ in model.named_parameters()]
+    order = [
+        name
+        for place, module in model.named_modules()
+        for name in (place, *(f"{place}.{key}" for key, _ in module.named_parameters(recurse=False)))
+    ]
     names = adapter.adapted()
     for name in names:
         if name not in order:
@@ -215,13 +221,24 @@ def _plain_like(adapter: Adapter) -> LoRA:
 
 
 def rows_are_apart(variant: Variant, probe: Probe) -> str:
-    """A row gives the same logits alone as among others, and twice the same."""
+    """A row gives the same logits alone as among others, and twice the same.
+
+    Neither do the other rows count in training, nor what comes later in a row.
+    """
     model, adapter = trained(variant, probe)
     together = logits(model, probe.few, adapter)
     if not torch.equal(together, logits(model, probe.few, adapter)):
         raise Fault("the same rows twice give other logits; outside training nothing may be drawn")
     alone = torch.cat([logits(model, probe.few[i : i + 1], adapter) for i in range(2)])
-    return agree(alone, together[:2], "a row alone and among others")
+    told = agree(alone, together[:2], "a row alone and among others")
+    others, later = probe.few.clone(), probe.few.clone()
+    others[1:], later[:, -1] = others[1:].roll(1, dims=1), later[:, -1].roll(1)
+    for step in (None, 0):
+        with stepping(adapter, step):
+            now, beside, before = (logits(model, rows, adapter) for rows in (probe.few, others, later))
+        agree(beside[:1], now[:1], "a row beside other rows" + (" in training" if step == 0 else ""))
+        agree(before[:, :-1], now[:, :-1], "positions before another last token")
+    return told
 
 
 def adapters_are_apart(variant: Variant, probe: Probe) -> str:

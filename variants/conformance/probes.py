@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from variants.route import routed
 from variants.spec import said
 
 CLOSE = 2e-5  # of the largest logit: two orders of the same float32 sums differ by 1e-6, a wrong one by 1e-3
+SCALES = ("alpha", "lora_alpha", "scale")
 EXAMPLES = 16  # for a start that looks at data, at most
 
 
@@ -57,11 +58,17 @@ class Probe:
 def telling(variant: Variant, probe: Probe) -> Variant:
     """A low-rank variant with s = 1.5 where s is 1, and with dropout where it has none, if it takes that.
 
-    At s = 1 a forgotten s would not show, and without dropout not where its draws come from.
+    At s = 1 a forgotten s would not show, and without dropout not where its draws come from. Of another
+    variant a number called alpha or scale is moved.
     """
-    if not isinstance(variant, LowRankVariant):
-        return variant
     found = variant
+    if not isinstance(variant, LowRankVariant):
+        for setting in fields(variant):
+            value = getattr(variant, setting.name)
+            if setting.name in SCALES and isinstance(value, int | float):
+                with suppress(VariantError):
+                    found = replace(found, **{setting.name: 1.5 * value})
+        return found
     scaled = {"rslora": False, "alpha": 1.5 * variant.rank} if variant.scale == 1 else {}
     for settings in (scaled, {} if variant.dropout else {"dropout": 0.1}):
         with suppress(VariantError):

@@ -87,7 +87,7 @@ def _alive(total: Tensor, params: list[nn.Parameter], when: str) -> bool:
 
 
 @contextmanager
-def stepping(adapter: Adapter, step: int) -> Iterator[None]:
+def stepping(adapter: Adapter, step: int | None) -> Iterator[None]:
     """Inside, the adapter knows that it trains, and at which step."""
     adapter.step = step
     try:
