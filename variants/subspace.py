@@ -19,9 +19,9 @@ import math
 import torch
 from torch import Tensor
 
-SPAN = {torch.float32: 64.0, torch.float64: math.inf}
+GOAL = 0.6  # what the float32 rounds aim at, of the tolerance
+SPAN = {torch.float32: 64.0, torch.float64: math.inf}  # largest over smallest eigenvalue of G found at a time
 RANGE = {torch.float32: 1e8, torch.float64: 1e13}  # how far one filter may drive two columns apart
-GOAL = 0.6  # of the tolerance, for the float32 rounds
 BUDGET = {torch.float32: 6, torch.float64: 2}  # columns that G may be applied to, in smaller sides of W
 
 
