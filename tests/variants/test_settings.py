@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from variants import VariantError, parse, routed
-from variants.lowrank import checked, scaled
 from variants.site import LowRank, Start
+from variants.starts import checked, scaled
 
 
 def loss_at(model, adapters, tokens, steps, rows=None):
