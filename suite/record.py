@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Status = Literal["ok", "diverged", "oom", "failed"]
 Scalar = str | int | float | bool | None
@@ -45,6 +45,10 @@ class Score(Fact):
         description="every metric reported, lm-eval's as 'name,filter' -> value"
     )
     items: list[Item] = Field(default_factory=list)
+    batch_changes: float | None = Field(
+        default=None,
+        description="share of sampled answers that change when generated alone; null where not measured",
+    )
 
 
 class Scores(Fact):
@@ -70,7 +74,9 @@ class TaskRef(Fact):
     """A task and the digest of the data it really read."""
 
     name: str
-    source: str = Field(description="'pocket' or 'local'; 'elsewhere' where others read the data")
+    source: str = Field(
+        description="'pocket', or the training set ('gsm8k', 'own'); 'elsewhere' where others read the data"
+    )
     revision: int | None
     digest: str
 
@@ -95,6 +101,13 @@ class Recipe(Fact):
     max_length: int = Field(default=256, gt=0, description="tokens of an example")
     loss_on: Literal["response", "all"] = "response"
     precision: Literal["float32", "bfloat16"] = "float32"
+    batching: Literal["padded", "packed"] = Field(
+        default="padded",
+        description="'padded': one example a row; 'packed': several a row, none of which sees another",
+    )
+    chat_template: bool = Field(default=False, description="prompts go through the model's chat template")
+    examples: int | None = Field(default=None, gt=0, description="training examples used; null is all")
+    tokens: int | None = Field(default=None, gt=0, description="training tokens used; null is all")
 
 
 class EvaluationSettings(Fact):
@@ -104,7 +117,17 @@ class EvaluationSettings(Fact):
     general: list[str]
     general_digest: str = Field(default="", description="of the data behind the general skills and text")
     limit: int | None = Field(default=None, gt=0, description="items per evaluation; null is all")
-    revision: int | None = Field(default=1, description="of our evaluation; null for scores of others")
+    shots: int | None = Field(
+        default=None, ge=0, description="examples shown; null is each task's own number"
+    )
+    max_new_tokens: int | None = Field(default=None, gt=0, description="null is each task's own number")
+    samples: int = Field(
+        default=1, gt=0, description="answers per item of evaluations that run code, for pass@k"
+    )
+    temperature: float = Field(default=0.0, ge=0, description="of those answers; 0 is greedy")
+    chat_template: bool = Field(default=False, description="prompts go through the model's chat template")
+    engine: Literal["transformers", "vllm"] = Field(default="transformers", description="what generates")
+    revision: int | None = Field(default=2, description="of our evaluation; null for scores of others")
 
 
 class How(NamedTuple):
@@ -174,6 +197,14 @@ class Cost(Fact):
         description="'live-tensors' (CPU, exact count), 'cuda-max-allocated', or a source's own word",
     )
     tokens: int | None = Field(default=None, description="non-padding tokens trained on, all phases")
+    micro_batch: int | None = Field(
+        default=None, description="rows of one forward at the end of training; null is the whole batch"
+    )
+    checkpointing: bool | None = Field(default=None, description="whether activations were recomputed")
+    attention: str | None = Field(default=None, description="the attention kernel, as transformers calls it")
+    notes: list[str] = Field(
+        default_factory=list, description="what happened on the way, such as halved batches"
+    )
 
 
 class Provenance(Fact):
@@ -232,7 +263,7 @@ class Source(Fact):
 class Record(Fact):
     """One cell's result, as stored in `<store>/records/<cell id>.json`."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     id: str
     cell: Cell
     status: Status
@@ -250,12 +281,15 @@ class Record(Fact):
     )
     cost: Cost | None = None
     source: Source | None = None
+    data: dict[str, str] = Field(
+        default_factory=dict, description="file of the data folder -> SHA-256 of what was read of it"
+    )
     provenance: Provenance
 
     @property
     def gain(self) -> float | None:
         """after - before of the first target evaluation, in points (0..100); null if not measured."""
-        if self.before is None or self.after is None:
+        if self.before is None or self.after is None or not self.cell.evaluation.target:
             return None
         name = self.cell.evaluation.target[0]
         return 100 * (self.after.target[name].value - self.before.target[name].value)
@@ -263,7 +297,7 @@ class Record(Fact):
     @property
     def score(self) -> float | None:
         """The first target evaluation after training, in points (0..100); null if not measured."""
-        if self.after is None:
+        if self.after is None or not self.cell.evaluation.target:
             return None
         return 100 * self.after.target[self.cell.evaluation.target[0]].value
 

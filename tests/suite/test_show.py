@@ -60,6 +60,6 @@ def test_a_file_of_an_old_schema_says_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "old.json"
     file.write_text('{"schema_version": 1, "id": "x"}')
     with pytest.raises(
-        UserError, match="schema 1, this version reads 2; make it again: run the same command"
+        UserError, match="schema 1, this version reads 3; make it again: run the same command"
     ):
         find(str(file), tmp_path)

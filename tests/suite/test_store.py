@@ -100,9 +100,9 @@ def test_whether_a_store_can_be_written_is_known_before(
         (b"", "Invalid JSON"),
         (b'{"schema_version": 1,', "Invalid JSON"),
         (b"\xff\xfe", "not UTF-8"),
-        (b'{"schema_version": 1}', "a record of schema 1, this version reads 2; make it again: run the same"),
-        (b'{"schema_version": "1"}', "schema_version: Input should be 2"),
-        (b'{"schema_version": 2}', "id: Field required (and 3 more)"),
+        (b'{"schema_version": 1}', "a record of schema 1, this version reads 3; make it again: run the same"),
+        (b'{"schema_version": "1"}', "schema_version: Input should be 3"),
+        (b'{"schema_version": 3}', "id: Field required (and 3 more)"),
         (b"[]", "Input should be an object"),
     ],
 )
