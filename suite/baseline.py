@@ -31,8 +31,7 @@ class ScoreGeneral:
     @property
     def key(self) -> str:
         """Content key of the result."""
-        how = self.evaluation
-        return digest([self.base, self.precision, how.general, how.general_digest, how.limit, how.revision])
+        return digest([self.base, self.precision, self.evaluation.model_dump(mode="json")])
 
     @property
     def title(self) -> str:
@@ -47,7 +46,7 @@ class ScoreGeneral:
     def run(self, shop: Workshop, report: Report) -> dict[str, Any]:
         """{'general': ..., 'bits_per_byte': ...} as JSON values."""
         shop.open(self.precision)
-        scores = shop.scores(parts(shop.general), self.evaluation.limit, (), report)
+        scores = shop.scores(parts(shop.general), self.evaluation, (), report)
         bits = take_bits(scores, shop.general)
         return {"general": {k: v.model_dump(mode="json") for k, v in scores.items()}, "bits_per_byte": bits}
 
@@ -66,15 +65,16 @@ class ScoreTask:
     @property
     def key(self) -> str:
         """Content key of the result."""
-        cell, how = self.cell, self.cell.evaluation
-        recipe = [self.recipe.precision, self.recipe.max_length, self.recipe.loss_on]
+        cell, how = self.cell, self.recipe
+        recipe = [how.precision, how.max_length, how.loss_on, how.chat_template]
+        scored = cell.evaluation.model_copy(update={"general": [], "general_digest": ""})
         task = cell.task.model_dump(mode="json")
-        return digest([cell.base.digest, task, recipe, how.target, how.limit, how.revision])
+        return digest([cell.base.digest, task, recipe, scored.model_dump(mode="json")])
 
     @property
     def title(self) -> str:
         """How progress calls it."""
-        return f"base on {self.cell.task.name}"
+        return f"base on {self.cell.task.label}"
 
     @property
     def steps(self) -> int:
@@ -84,9 +84,9 @@ class ScoreTask:
     def run(self, shop: Workshop, report: Report) -> dict[str, Any]:
         """{'target': ..., 'log_loss': ...} as JSON values."""
         shop.open(self.recipe.precision)
-        task, limit = shop.task(self.cell.task.name), self.cell.evaluation.limit
-        target = shop.scores(task.evaluations, limit, (), report)
-        losses = shop.log_losses(task, self.recipe, limit, (), report)
+        task, how = shop.task(self.cell, self.recipe), self.cell.evaluation
+        target = shop.scores(task.evaluations, how, (), report)
+        losses = shop.log_losses(task, self.recipe, how.limit, (), report)
         return {"target": {k: v.model_dump(mode="json") for k, v in target.items()}, "log_loss": losses}
 
 

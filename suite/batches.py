@@ -1,73 +1,64 @@
-"""Text to batches: tokenised examples, a fixed order from (task, seed), and the loss of a batch.
+"""Rows to batches: a fixed order from (task, seed), and rows that hold one example each, or several.
 
 Batches are padded on the right and carry no attention mask. Under causal attention position t sees
 positions 0..t only, so that padding, which comes after every real token of its row, can change no real
-position; and no padded position is scored. (A test compares with the masked forward.)
+position; and no padded position is scored. (A test compares with the masked forward.) Where a row holds
+several examples, positions start again with each, by which transformers keeps them apart (`suite.packing`).
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from suite.encode import Encoded as Encoded
+from suite.encode import encode as encode
+from suite.encode import encode_all as encode_all
+from suite.losses import IGNORE as IGNORE
+from suite.losses import logits_at as logits_at
+from suite.losses import row_mean as row_mean
+from suite.losses import token_losses as token_losses
+from suite.packing import arguments
 from suite.seeds import seed_for
-from tasks.interface import Example
+from variants.dropout import numbered
 
-IGNORE = -100
 MULTIPLE = 8
 
-
-@dataclass(frozen=True)
-class Encoded:
-    """One example as tokens: prompt, response, end of text. Tokens from `first` on are learned."""
-
-    ids: tuple[int, ...]
-    first: int
+Numbered = tuple[int, Encoded]  # an example, and which it is of the step's batch
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one length. `labels[b, r]` is the token to be predicted at position `positions[b, r]`."""
+    """Rows of one length. `labels[b, r]` is the token to be predicted at position `positions[b, r]`.
+
+    `learned` are the places (b, r) that have a label, in order; `places` is where each token stands in its
+    example, None if that is where it stands in its row; `numbers` are the tokens' numbers for dropout.
+    """
 
     ids: Tensor  # [B, L]
     positions: Tensor  # [B, R]
     labels: Tensor  # [B, R], IGNORE where a row has fewer than R labels
     tokens: int
+    learned: Tensor  # [2, N]
+    places: Tensor | None  # [B, L]
+    numbers: Tensor  # [B, L] int32
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return Batch(self.ids.to(device), self.positions.to(device), self.labels.to(device), self.tokens)
+        if self.ids.device == device:
+            return self
+        tensors = {key: value for key, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{key: value.to(device, non_blocking=True) for key, value in tensors.items()})
 
-
-def encode(example: Example, tokenizer: Any, max_length: int, loss_on: str) -> Encoded | None:
-    """Prompt and response are tokenised apart, so that the prompt's tokens are those seen at evaluation.
-
-    What exceeds `max_length` is cut from the right (end of text and the tail of the response first). None if
-    the prompt alone fills it, so that nothing is left to learn.
-    """
-    prompt = list(tokenizer(example.prompt, add_special_tokens=False).input_ids)
-    if tokenizer.bos_token_id is not None and tokenizer("").input_ids[:1] == [tokenizer.bos_token_id]:
-        prompt = [tokenizer.bos_token_id, *prompt]
-    response = list(tokenizer(example.response, add_special_tokens=False).input_ids)
-    ids = [*prompt, *response, tokenizer.eos_token_id][:max_length]
-    first = max(1, len(prompt)) if loss_on == "response" else 1
-    return Encoded(tuple(ids), first) if first < len(ids) else None
-
-
-def encode_all(examples: Sequence[Example], tokenizer: Any, max_length: int, loss_on: str) -> list[Encoded]:
-    """All examples that leave something to learn, in order. ValueError if none does."""
-    found = [encode(example, tokenizer, max_length, loss_on) for example in examples]
-    kept = [one for one in found if one is not None]
-    if not kept:
-        raise ValueError(f"all {len(examples)} examples have prompts of {max_length} tokens or more")
-    return kept
+    def inputs(self, model: Any) -> dict[str, Any]:
+        """What the model is called with."""
+        packed = {} if self.places is None else arguments(model, self.places)
+        return {"input_ids": self.ids, **packed}
 
 
 def order(count: int, size: int, key: tuple[object, ...]) -> Iterator[list[int]]:
@@ -88,52 +79,37 @@ def order(count: int, size: int, key: tuple[object, ...]) -> Iterator[list[int]]
 
 
 def collate(rows: Sequence[Encoded], pad: int, multiple: int = MULTIPLE) -> Batch:
-    """Rows padded on the right to one length, a multiple of 8 if not told otherwise."""
-    length = -(-max(len(row.ids) for row in rows) // multiple) * multiple
-    width = max(len(row.ids) - row.first for row in rows)
+    """One example a row, padded on the right to one length, a multiple of 8 if not told otherwise."""
+    return lay([[one] for one in enumerate(rows)], pad, multiple)
+
+
+def lay(rows: Sequence[Sequence[Numbered]], pad: int, multiple: int = MULTIPLE) -> Batch:
+    """Rows of examples laid end to end, padded on the right to one length."""
+    sizes = [sum(len(one.ids) for _, one in row) for row in rows]
+    length = -(-max(sizes) // multiple) * multiple
+    width = max(sum(len(one.ids) - one.first for _, one in row) for row in rows)
     ids = torch.full((len(rows), length), pad)
     positions = torch.zeros((len(rows), width), dtype=torch.long)
     labels = torch.full((len(rows), width), IGNORE)
+    places = torch.arange(length).repeat(len(rows), 1)
+    owners = torch.full((len(rows), length), -1)
     for b, row in enumerate(rows):
-        tokens = torch.tensor(row.ids)
-        count = len(row.ids) - row.first
-        ids[b, : len(row.ids)] = tokens
-        positions[b, :count] = torch.arange(row.first - 1, len(row.ids) - 1)
-        labels[b, :count] = tokens[row.first :]
-    return Batch(ids, positions, labels, sum(len(row.ids) for row in rows))
-
-
-@contextmanager
-def logits_at(model: Any, positions: Tensor) -> Iterator[None]:
-    """Inside, the output embedding sees only `positions` [B, R] of the hidden states: logits are [B, R, V].
-
-    The gather happens before the model's own head, so that what a model does to its logits still happens,
-    and rows stay rows, so that a route still holds.
-    """
-    head: nn.Module | None = model.get_output_embeddings()
-    if head is None:
-        raise ValueError(f"{type(model).__name__} has no output embedding")
-    rows = torch.arange(positions.shape[0], device=positions.device)[:, None]
-    handle = head.register_forward_pre_hook(lambda _, args: (args[0][rows, positions], *args[1:]))
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def token_losses(model: Any, batch: Batch) -> Tensor:
-    """Negative log-likelihood in nats of every label, float32 [B, R]; 0 where there is no label."""
-    with logits_at(model, batch.positions):
-        logits = model(input_ids=batch.ids, use_cache=False).logits
-    flat = F.cross_entropy(
-        logits.float().flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORE, reduction="none"
-    )
-    return flat.view_as(batch.labels)
-
-
-def row_mean(losses: Tensor, labels: Tensor) -> Tensor:
-    """The mean loss per label over some rows of a batch: one member's own loss."""
-    return losses.sum() / (labels != IGNORE).sum()
+        at = learned = 0
+        for number, one in row:
+            tokens, count = torch.tensor(one.ids), len(one.ids)
+            new = count - one.first
+            ids[b, at : at + count] = tokens
+            places[b, at:] -= places[b, at].clone()
+            owners[b, at : at + count] = number
+            positions[b, learned : learned + new] = torch.arange(at + one.first - 1, at + count - 1)
+            labels[b, learned : learned + new] = tokens[one.first :]
+            at, learned = at + count, learned + new
+        if at < length:
+            places[b, at:] -= places[b, at].clone()  # what fills the row is no example's
+    several = any(len(row) > 1 for row in rows)
+    where = (labels != IGNORE).nonzero().T.contiguous()
+    numbers = numbered(owners, places)
+    return Batch(ids, positions, labels, sum(sizes), where, places if several else None, numbers)
 
 
 @torch.no_grad()
@@ -145,5 +121,5 @@ def log_loss(model: Any, rows: Sequence[Encoded], pad: int, batch_size: int = 32
     for i in range(0, len(by_length), batch_size):
         batch = collate(by_length[i : i + batch_size], pad).to(device)
         total += float(token_losses(model, batch).double().sum())
-        count += int((batch.labels != IGNORE).sum())
+        count += batch.learned.shape[1]
     return total / count

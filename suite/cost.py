@@ -130,6 +130,14 @@ class PeakMemory:
                 gc.enable()
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is memory running out: on a GPU, in Python, or in torch's CPU allocator."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text
+
+
 # Nominal speed of one worker, for estimates before anything has been measured: floating-point operations per
 # second that a training step of a small model reaches on one CPU thread, and on a data-centre GPU.
 NOMINAL = {"cpu": 5e10, "cuda": 2e13}

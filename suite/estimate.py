@@ -66,7 +66,7 @@ def table(found: Sequence[Estimate], workers: int) -> Table:
         steps = str(recipe.steps) if one.phases == 1 else f"{one.phases} x {recipe.steps}"
         settings = ",".join(f"{k}={v}" for k, v in cell.variant.settings.items())
         variant = f"{cell.variant.name}:{settings}" if settings else cell.variant.name
-        shown.add_row(cell.id, variant, cell.task.name, f"{rate:g}", str(seed), steps, about)
+        shown.add_row(cell.id, variant, cell.task.label, f"{rate:g}", str(seed), steps, about)
     return shown
 
 
@@ -79,8 +79,8 @@ class _Rule:
         from suite.model import skeleton
 
         self.plan = plan
-        self.parameters = sum(p.numel() for p in skeleton(plan.base).parameters())
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(plan.base, local_files_only=True)
+        self.parameters = sum(p.numel() for p in skeleton(plan.setup.base).parameters())
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(plan.setup.base, local_files_only=True)
         self._lengths: dict[str, float] = {}
 
     def seconds(self, cell: Cell) -> float:
@@ -89,19 +89,21 @@ class _Rule:
 
         recipe = cell.how.recipe
         tokens = recipe.steps * recipe.batch_size * self._length(cell)
-        return estimate_seconds(self.parameters, round(tokens), self.plan.device)
+        return estimate_seconds(self.parameters, round(tokens), self.plan.setup.device)
 
     def _length(self, cell: Cell) -> float:
         """Mean tokens of the task's first examples."""
         from suite.batches import encode_all
         from tasks import registry
 
-        name, recipe = cell.task.name, cell.how.recipe
-        if name not in self._lengths:
-            examples = registry.get(name, self.plan.data).examples("train")[:SAMPLE]
-            rows = encode_all(examples, self.tokenizer, recipe.max_length, recipe.loss_on)
-            self._lengths[name] = fmean(len(row.ids) for row in rows)
-        return self._lengths[name]
+        task, recipe = cell.task, cell.how.recipe
+        key = task.label
+        if key not in self._lengths:
+            found = registry.get(task.name, self.plan.setup.places, task.source, examples=SAMPLE)
+            how = (recipe.max_length, recipe.loss_on, recipe.chat_template)
+            rows = encode_all(found.examples("train"), self.tokenizer, *how)
+            self._lengths[key] = fmean(len(row.ids) for row in rows)
+        return self._lengths[key]
 
 
 def _kind(cell: Cell) -> tuple[Any, ...]:

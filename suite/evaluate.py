@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache
-from types import ModuleType
+from collections.abc import Callable, Mapping, Sequence
+from math import comb
 from typing import TYPE_CHECKING, Any
 
-from suite.record import Item, Score
+from suite import harness
+from suite.record import EvaluationSettings, Item, Score
 from tasks import sandbox
 from tasks.interface import Evaluation, TaskError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from suite.lm import PackLM
     from variants.interface import Adapter
 
 Progress = Callable[[int, int], None]
+AS_IS = EvaluationSettings(target=[], general=[])
 
 
 def evaluate(
@@ -28,38 +25,80 @@ def evaluate(
     tokenizer: PreTrainedTokenizerBase,
     evaluations: Sequence[Evaluation],
     *,
+    settings: EvaluationSettings = AS_IS,
     adapters: Sequence[Adapter] = (),
     limit: int | None = None,
     batch_size: int = 64,
     seed: int = 0,
     on_progress: Progress | None = None,
+    on_note: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Score]:
     """Score `model` on every evaluation in one pass; a Score by evaluation name.
 
     `adapters` are routed around the model; none scores the untouched base. `limit` takes the first items of
-    each evaluation. `on_progress(done, total)` counts requests. Greedy and with fixed batches, so the same
-    call gives the same scores; the global random state is left alone.
+    each evaluation (the settings' own number where it is None). `on_progress(done, total)` counts requests;
+    `on_note` hears a line of what a reader of the scores should know: prompts that were cut, a batch that
+    was halved. The same call gives the same scores, drawn answers (from `seed`) included; the global random
+    state is left alone.
 
-    Raises TaskError where an evaluation runs model-written code and no sandbox is to be had, or where the
-    model's context is too short for what the evaluation generates.
+    Raises TaskError where an evaluation runs model-written code and no sandbox is to be had, where the
+    model's context is too short for what the evaluation generates, or where it lacks what the settings ask.
     """
     if not evaluations:
         return {}
+    if settings.engine != "transformers":
+        raise ValueError(f"a loaded model is scored by transformers; for {settings.engine} see suite.engines")
     _check_sandbox(evaluations)
-    training, drawn = model.training, random.getstate()  # lm-eval draws task names that nobody uses
-    with _quiet():
+    training = model.training
+    with harness.tamed():
         from suite.lm import PackLM
 
-        tasks = {evaluation.name: _lm_eval_task(evaluation) for evaluation in evaluations}
-        done = _counter(tasks, limit, on_progress)
-        lm = PackLM(model, tokenizer, adapters=adapters, batch_size=batch_size, done=done)
-        _check_room(tasks, lm)
+        lm = PackLM(model, tokenizer, adapters=adapters, batch_size=batch_size, seed=seed, say=on_note)
         try:
-            results = _simple_evaluate(lm, list(tasks.values()), limit, seed)
+            return score(lm, evaluations, settings, limit or settings.limit, on_progress, on_note)
         finally:
             model.train(training)
-            random.setstate(drawn)
-    return {evaluation.name: _score(evaluation, results) for evaluation in evaluations}
+
+
+def score(
+    lm: Any,
+    evaluations: Sequence[Evaluation],
+    settings: EvaluationSettings,
+    limit: int | None,
+    on_progress: Progress | None = None,
+    on_note: Callable[[str], None] = lambda line: None,
+) -> dict[str, Score]:
+    """The scores of an lm-eval model object, inside `harness.tamed`."""
+    from suite.lm import Heard
+
+    if settings.chat_template and not getattr(lm.tokenizer, "chat_template", None):
+        raise TaskError("this model's tokenizer has no chat template; use chat_template: false")
+    if settings.samples > 1 and not settings.temperature:
+        raise TaskError(
+            f"at temperature 0 all {settings.samples} samples are one answer; set temperature above 0"
+        )
+    samples = {one.name: settings.samples if one.runs_code else 1 for one in evaluations}
+    tasks = {one.name: _task(one, settings) for one in evaluations}
+    for name, task in tasks.items():
+        _check_room(name, task, lm)
+        _check_shots(name, task, settings.shots)
+    if on_progress is not None:
+        total = sum(samples[name] * _requests(task, limit) for name, task in tasks.items())
+        lm.cache_hook = Heard(_counter(total, on_progress))  # lm-eval tells it every finished request
+    results = harness.run(
+        lm,
+        list(tasks.values()),
+        limit=limit,
+        shots=settings.shots,
+        chat_template=settings.chat_template,
+    )
+    found = {}
+    for one in evaluations:
+        made = _score(one, results)
+        if samples[one.name] > 1:
+            made = _with_samples(made, one, tasks[one.name], lm, samples[one.name])
+        found[one.name] = _with_notes(made, lm, on_note)
+    return found
 
 
 def _check_sandbox(evaluations: Sequence[Evaluation]) -> None:
@@ -69,54 +108,41 @@ def _check_sandbox(evaluations: Sequence[Evaluation]) -> None:
         raise TaskError(f"{names[0]} runs model-written code, and there is no sandbox for it: {reason}")
 
 
-def _check_room(tasks: Mapping[str, Any], lm: PackLM) -> None:
+def _check_room(name: str, task: Any, lm: Any) -> None:
     """Refuse a generation that leaves no room for its prompt."""
-    for name, task in tasks.items():
-        if task.OUTPUT_TYPE != "generate_until":
-            continue
-        new = task.config.generation_kwargs.get("max_gen_toks", lm.max_gen_toks)
-        if new >= lm.max_length:
-            raise TaskError(
-                f"{name} generates up to {new} tokens, and this model's context is {lm.max_length}; "
-                f"use a base with a context well above {new}"
-            )
+    if task.OUTPUT_TYPE != "generate_until":
+        return
+    new = task.config.generation_kwargs.get("max_gen_toks", lm.max_gen_toks)
+    if new >= lm.max_length:
+        raise TaskError(
+            f"{name} generates up to {new} tokens, and this model's context is {lm.max_length}; "
+            f"set max_new_tokens well below {lm.max_length}, or use a base with a longer context"
+        )
 
 
-def _lm_eval_task(evaluation: Evaluation) -> Any:
-    """The evaluation as lm-eval's task object; its `include` is resolved by lm-eval's own loader."""
-    from lm_eval.api.task import ConfigurableTask
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    own = {key: value for key, value in evaluation.config.items() if key != "include"}
-    include = evaluation.config.get("include")
-    config = {**(load_yaml(include) if include else {}), **own}
-    config.pop("tag", None)  # as lm-eval's own factory does: it is not about one task
-    if callable(process := config.get("process_docs")):
-        config["process_docs"] = cache(process)  # lm-eval asks five times for the same documents
-    return ConfigurableTask(config=config)
+def _check_shots(name: str, task: Any, shots: int | None) -> None:
+    """Refuse to show more examples than there are; those that are scored are not shown."""
+    if not shots or task.config.num_fewshot == 0:
+        return
+    given = task.fewshot_cfg.split is not None or task.fewshot_cfg.samples is not None
+    there_are = given or task.has_training_docs() or task.has_validation_docs()
+    known = len(list(task.fewshot_docs())) if there_are else 0
+    if known < shots:
+        raise TaskError(f"{name} has {known} examples to show, and {shots} are asked for; use shots: {known}")
 
 
-def _simple_evaluate(lm: Any, tasks: list[Any], limit: int | None, seed: int) -> Mapping[str, Any]:
-    """One call of lm-eval for all tasks, without its scan of stock files, bootstrap and global seeds."""
-    import lm_eval
-    from lm_eval.tasks import TaskManager
-
-    simple_evaluate: Any = lm_eval.simple_evaluate  # a decorator hides its type from a checker
-    results = simple_evaluate(
-        model=lm,
-        tasks=tasks,
-        limit=limit,
-        bootstrap_iters=0,
-        log_samples=True,
-        task_manager=TaskManager(include_defaults=False),
-        random_seed=None,
-        numpy_random_seed=None,
-        torch_random_seed=None,
-        fewshot_random_seed=seed,
-        confirm_run_unsafe_code=True,  # in tasks/sandbox.py; `_check_sandbox` has made sure of it
-    )
-    assert results is not None, "lm-eval returns nothing only on other ranks of a distributed run"
-    return results
+def _task(evaluation: Evaluation, settings: EvaluationSettings) -> Any:
+    """lm-eval's task object for an evaluation, under these settings."""
+    evaluation.prepare()
+    task = harness.load(evaluation.config)
+    if task.OUTPUT_TYPE == "generate_until":
+        changed: dict[str, Any] = {}
+        if settings.max_new_tokens is not None:
+            changed["max_gen_toks"] = settings.max_new_tokens
+        if evaluation.runs_code and settings.temperature > 0:
+            changed |= {"do_sample": True, "temperature": settings.temperature}
+        task.set_config(key="generation_kwargs", value=changed, update=True)
+    return task
 
 
 def _score(evaluation: Evaluation, results: Mapping[str, Any]) -> Score:
@@ -147,13 +173,52 @@ def _item(sample: Mapping[str, Any], metric: str) -> Item:
     )
 
 
-def _counter(
-    tasks: Mapping[str, Any], limit: int | None, on_progress: Progress | None
-) -> Callable[[], None] | None:
+def _with_samples(first: Score, evaluation: Evaluation, task: Any, lm: Any, samples: int) -> Score:
+    """The same with `samples` answers an item, of which `first` holds the first.
+
+    Every answer is filtered and scored as the stock task does it. An item's `correct` is the share of its
+    answers that are right; pass@k is the mean of its unbiased estimate (Chen et al. 2021, equation 1).
+    """
+    right = [float(item.correct or 0) for item in first.items]
+    for lm.draw in range(1, samples):
+        for instance, answer in zip(task.instances, lm.generate_until(task.instances), strict=True):
+            instance.resps, instance.filtered_resps = [answer], {}
+        task.apply_filters()
+        for i, instance in enumerate(sorted(task.instances, key=lambda one: one.doc_id)):
+            found = task.process_results(instance.doc, [instance.filtered_resps[evaluation.filter]])
+            right[i] += float(found[evaluation.metric])
+    lm.draw = 0
+    sizes = sorted({2**i for i in range(samples.bit_length())} | {samples})
+    passes = {
+        f"pass@{k},{evaluation.filter}": sum(pass_at(k, samples, round(c)) for c in right) / len(right)
+        for k in sizes
+    }
+    value = sum(right) / (samples * len(right))
+    items = [
+        item.model_copy(update={"correct": c / samples}) for item, c in zip(first.items, right, strict=True)
+    ]
+    metrics = {**first.metrics, f"{evaluation.metric},{evaluation.filter}": value, **passes}
+    return first.model_copy(update={"value": value, "metrics": metrics, "items": items})
+
+
+def pass_at(k: int, n: int, right: int) -> float:
+    """Chance that k of n answers, drawn without putting back, hold one of the `right` ones."""
+    return 1 - comb(n - right, k) / comb(n, k)
+
+
+def _with_notes(score: Score, lm: Any, on_note: Callable[[str], None]) -> Score:
+    """The same with what the model object saw of it: prompts that were cut, answers that a batch moved."""
+    name, metrics = score.evaluation, score.metrics
+    if cut := getattr(lm, "truncated", {}).get(name, 0):
+        metrics = {**metrics, "truncated_prompts": float(cut)}
+        on_note(f"{name}: {cut} requests were longer than the context and lost the beginning of the prompt")
+    changes = getattr(lm, "changes", {}).get(name)
+    return score.model_copy(update={"metrics": metrics, "batch_changes": changes})
+
+
+def _counter(total: int, on_progress: Progress) -> Callable[[], None]:
     """What lm-eval's model calls for every finished request."""
-    if on_progress is None:
-        return None
-    total, done = sum(_requests(task, limit) for task in tasks.values()), 0
+    done = 0
 
     def count() -> None:
         nonlocal done
@@ -168,60 +233,3 @@ def _requests(task: Any, limit: int | None) -> int:
     docs = task.task_docs
     choices = len(task.doc_to_choice(docs[0])) if task.OUTPUT_TYPE == "multiple_choice" else 1
     return choices * min(len(docs), limit or len(docs))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """lm-eval without its log lines, progress bars, machine report and repeated compiling of templates."""
-    import datasets
-    import lm_eval.api.task
-    import lm_eval.evaluator
-    import lm_eval.utils
-
-    loggers = [logging.getLogger(name) for name in ("lm_eval", "transformers")]
-    levels = [logger.level for logger in loggers]
-    bars = datasets.are_progress_bars_disabled()
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    datasets.disable_progress_bars()
-    try:
-        with (
-            _replaced(lm_eval.api.task, tqdm=lambda rows, **_: rows),
-            _replaced(lm_eval.evaluator, add_env_info=_nothing, get_git_commit_hash=_nothing),
-            _replaced(lm_eval.utils, apply_template=_apply_template),
-        ):
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if not bars:
-            datasets.enable_progress_bars()
-
-
-def _nothing(*_: Any, **__: Any) -> None:
-    """Two seconds of asking pip and git about the machine, per call; a record has its own provenance."""
-
-
-def _apply_template(template: str, doc: dict[str, Any]) -> str:
-    """lm-eval's own, which compiles the template anew for each of a task's thousands of uses."""
-    return _compiled(template).render(**doc)
-
-
-@cache
-def _compiled(template: str) -> Any:
-    from lm_eval.utils import env
-
-    return env.from_string(template)
-
-
-@contextmanager
-def _replaced(module: ModuleType, **values: Any) -> Iterator[None]:
-    """Other values for names of a module, inside a with block."""
-    before = {name: getattr(module, name) for name in values}
-    for name, value in values.items():
-        setattr(module, name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(module, name, value)

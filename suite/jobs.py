@@ -48,6 +48,7 @@ class Found:
     weights: str | None = None
     cost: Cost | None = None
     source: Source | None = None
+    data: dict[str, str] = field(default_factory=dict)
     threads: int = 1
 
 
@@ -105,7 +106,7 @@ def _train_and_score(
     members = [
         Member(
             adapter=adapter,
-            rows=shop.encoded(shop.task(cell.task.name), "train", cell.how.recipe),
+            rows=shop.encoded(shop.task(cell, cell.how.recipe), "train", cell.how.recipe),
             recipe=cell.how.recipe,
             learning_rate=cell.how.learning_rate,
             order_key=(cell.seed, cell.task.name),
@@ -122,8 +123,8 @@ def _train_and_score(
     torch.manual_seed(seed_for("training", *(cell.seed for cell in cells)))
     watch = Stopwatch()
     report("train", 0, total)
-    with watch.on():
-        trainings = train(shop.model, members, shop.pad, on_step)
+    with watch.on(), shop.training():
+        trainings = train(shop.model, members, shop.pad, on_step, shop.setup.micro_batch)
     return [
         _found(shop, cell, adapter, training, start, watch, report)
         for cell, adapter, training, start in zip(cells, adapters, trainings, starts, strict=True)
@@ -159,6 +160,10 @@ def _found(
         peak_memory_bytes=training.peak_memory_bytes,
         memory_method=training.memory_method,
         tokens=training.tokens,
+        micro_batch=training.micro_batch,
+        checkpointing=shop.setup.checkpointing,
+        attention=getattr(shop.model.config, "_attn_implementation", None),
+        notes=[*training.notes, *shop.take_notes()],
     )
     return Found(
         cell=cell,
@@ -178,9 +183,10 @@ def scored(
     shop: Workshop, cell: Cell, recipe: Recipe, adapters: Sequence[Adapter], report: Report
 ) -> dict[str, Any]:
     """Everything that is measured of a model under its adapters, as `Found` calls it."""
-    task, limit = shop.task(cell.task.name), cell.evaluation.limit
-    losses = shop.log_losses(task, recipe, limit, adapters, report)
-    general = shop.scores((*task.evaluations, *parts(shop.general)), limit, adapters, report)
+    task, how = shop.task(cell, recipe), cell.evaluation
+    losses = shop.log_losses(task, recipe, how.limit, adapters, report)
+    general = shop.scores((*task.evaluations, *parts(shop.general)), how, adapters, report)
     bits = take_bits(general, shop.general)
     target = {e.name: general.pop(e.name) for e in task.evaluations}
-    return {"target": target, "log_loss": losses, "general": general, "bits_per_byte": bits}
+    found = {"target": target, "log_loss": losses, "general": general, "bits_per_byte": bits}
+    return {**found, "data": {**task.files, **shop.general.files}}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from suite import architecture
+from suite.architecture import context_length as context_length
+from suite.architecture import unreadable
 from suite.errors import UserError, nearest, one_line
+from suite.kernels import check_attention
+from suite.kernels import checkpointing as checkpointing
 from suite.record import BaseRef
 
 if TYPE_CHECKING:
@@ -24,24 +28,29 @@ TOKENIZER = (
     "vocab.*",
     "merges.txt",
     "added_tokens.json",
+    "chat_template.jinja",
 )
+HUB = ("*.json", "tokenizer*", "merges.txt", "vocab.*", "*.jinja")
 
 
-def locate(name: str) -> Path:
-    """The folder of a base: a shipped name, a local folder, or a hub id that is cached or can be fetched."""
+def locate(name: str, weights: bool = True) -> Path:
+    """The folder of a base: a shipped name, a local folder, or a hub id owner/name or owner/name@revision.
+
+    From the hub comes what is not in its cache; without `weights` only configuration and tokenizer.
+    """
     if name in SHIPPED:
         package, folder = SHIPPED[name]
-        return _checked(name, Path(str(files(package))) / folder)
+        return _checked(name, Path(str(files(package))) / folder, weights)
     if not name.strip():
         raise UserError(f"no model given; expected {_choices()}")
     path = Path(name).expanduser()
     if path.is_dir():
-        return _checked(name, path)
+        return _checked(name, path, weights)
     looks_local = path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1
     if looks_local or path.exists():
         hint = f"; did you mean {nearest(name, SHIPPED)!r}?" if "/" not in name else ""
         raise UserError(f"no model folder {name!r}; expected {_choices()}{hint}")
-    return _checked(name, _from_hub(name))
+    return _checked(name, _from_hub(name, weights), weights)
 
 
 def base_ref(name: str, folder: Path) -> BaseRef:
@@ -62,32 +71,39 @@ def content_digest(folder: Path) -> str:
     return total.hexdigest()[:16]
 
 
-def context_length(folder: Path) -> int | None:
-    """Tokens that the model can attend to, where its configuration says so."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _unreadable(folder, f"config.json: {one_line(error)}") from None
-    if not isinstance(config, dict):
-        raise _unreadable(folder, "config.json holds no object")
-    length = config.get("max_position_embeddings")
-    if length is not None and not (isinstance(length, int) and length > 0):
-        raise _unreadable(folder, f"config.json: max_position_embeddings is {str(length)[:60]!r}")
-    return length
-
-
 def check(folder: Path) -> None:
-    """Raise UserError for a configuration, tokenizer or weights that cannot be read, without loading them."""
+    """Raise UserError for a configuration, tokenizer or weights that cannot be used, without loading them."""
     from safetensors import SafetensorError, safe_open
 
-    context_length(folder)
+    architecture.check(folder)
     for file in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(file, framework="pt"):  # reads the header, and that the file is as long as it says
                 pass
         except (OSError, SafetensorError) as error:
-            raise _unreadable(folder, f"{file.name}: {one_line(error)}") from None
-    tokenizer(folder)
+            raise unreadable(folder, f"{file.name}: {one_line(error)}") from None
+    check_vocabulary(folder, tokenizer(folder))
+
+
+def check_vocabulary(folder: Path, found: PreTrainedTokenizerBase) -> None:
+    """Raise UserError where text could become a token that the model has no embedding for.
+
+    Special tokens beyond the vocabulary do no harm if nothing writes them (Gemma 3 1B has one for images).
+    """
+    size = _text_config(folder).vocab_size
+    special = set(found.all_special_tokens) | {
+        str(token) for token in found.added_tokens_decoder.values() if token.special
+    }
+    used = {found.eos_token, found.bos_token, found.pad_token}
+    template = found.chat_template if isinstance(found.chat_template, str) else ""
+    beyond = {token: i for token, i in found.get_vocab().items() if i >= size}
+    wrong = [t for t in beyond if t not in special or t in used or t in template]
+    if wrong:
+        last = max(wrong, key=lambda token: beyond[token])
+        raise UserError(
+            f"model in {str(folder)!r} has a vocabulary of {size} tokens, but its tokenizer numbers {last!r} "
+            f"{beyond[last]}; give the tokenizer that belongs to it"
+        )
 
 
 def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -97,9 +113,9 @@ def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the Rust library raises nothing narrower for a bad tokenizer.json
-        raise _unreadable(folder, f"no usable tokenizer ({one_line(error, 160)})") from None
+        raise unreadable(folder, f"no usable tokenizer ({one_line(error, 160)})") from None
     if set(found.get_vocab()) <= set(found.all_special_tokens):  # what some classes make of no files
-        raise _unreadable(folder, "no usable tokenizer (it has no vocabulary)")
+        raise unreadable(folder, "no usable tokenizer (it has no vocabulary)")
     if found.eos_token_id is None:
         raise UserError(f"the tokenizer in {str(folder)!r} has no end-of-text token; set eos_token in it")
     if found.pad_token_id is None:
@@ -107,17 +123,21 @@ def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return found
 
 
-def skeleton(folder: Path) -> PreTrainedModel:
-    """The model without weights (meta device): enough to check a variant against its layers."""
+def skeleton(folder: Path, precision: str = "float32", attention: str | None = None) -> PreTrainedModel:
+    """The model without weights (meta device), frozen: enough for its layers, and for memory.py."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
+    architecture.check(folder)
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config = _config(folder)
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _unreadable(folder, one_line(error)) from None
+            model = AutoModelForCausalLM.from_config(
+                config, trust_remote_code=False, dtype=_type(precision), attn_implementation=attention
+            )
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise unreadable(folder, one_line(error)) from None
+    return model.eval().requires_grad_(False)
 
 
 def load(folder: Path, precision: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -125,24 +145,31 @@ def load(folder: Path, precision: str, device: str) -> tuple[PreTrainedModel, Pr
     return weights(folder, precision, device), tokenizer(folder)
 
 
-def weights(folder: Path, precision: str, device: str) -> PreTrainedModel:
+def weights(folder: Path, precision: str, device: str, attention: str | None = None) -> PreTrainedModel:
     """The model in a folder, from safetensors only, no remote code, frozen and in evaluation mode.
 
-    `precision` is that of its weights ('float32' or 'bfloat16'). Raises UserError where a tensor is missing
-    or of another shape: what is not in the files would be random.
+    `precision` is 'float32', 'bfloat16', or 'mixed', whose weights are float32. `attention` is a kernel by
+    transformers' name; None is SDPA where the model has it. Onto a GPU tensors go one by one, without a
+    copy of the model in host memory. Raises UserError where a tensor is missing or of another shape: what is
+    not in the files would be random.
     """
-    import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    architecture.check(folder)
+    check_attention(attention, precision, device)
+    how: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    if device.startswith("cuda"):
+        how["device_map"] = {"": device}
+    if attention is not None:
+        how["attn_implementation"] = attention
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, precision), use_safetensors=True, output_loading_info=True, **local
+            folder, dtype=_type(precision), use_safetensors=True, output_loading_info=True, **how
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
         if "memory" in str(error).lower():
             raise
         raise UserError(f"model folder {str(folder)!r} cannot be loaded: {one_line(error)}") from None
@@ -175,34 +202,56 @@ def resolve_device(name: str) -> str:
     return word
 
 
-def _unreadable(folder: Path, why: str) -> UserError:
-    return UserError(f"model folder {str(folder)!r} cannot be read: {why}")
-
-
 def _choices() -> str:
-    return f"{', '.join(SHIPPED)}, a folder written by save_pretrained, or a hub id owner/name"
+    return f"{', '.join(SHIPPED)}, a folder written by save_pretrained, or a hub id owner/name[@revision]"
 
 
-def _checked(name: str, folder: Path) -> Path:
-    """The folder, if it holds a configuration and safetensors weights."""
+def _config(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _text_config(folder: Path) -> Any:
+    try:
+        return _config(folder).get_text_config()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise unreadable(folder, one_line(error)) from None
+
+
+def _type(precision: str) -> Any:
+    """The type of the weights."""
+    import torch
+
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def _checked(name: str, folder: Path, weights: bool) -> Path:
+    """The folder, if it holds a configuration and (if they are asked for) safetensors weights."""
     if not (folder / "config.json").is_file():
         raise UserError(f"model {name!r}: no config.json in {str(folder)!r}; expected {_choices()}")
     if (folder / "adapter_config.json").is_file():
         raise UserError(f"model {name!r}: {str(folder)!r} holds an adapter beside the model; a base has none")
-    if not any(folder.glob("*.safetensors")):
+    if weights and not any(folder.glob("*.safetensors")):
         raise UserError(
             f"model {name!r}: no *.safetensors in {str(folder)!r}; only safetensors weights are read"
         )
     return folder
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, weights: bool) -> Path:
     """The local snapshot of a hub model; fetched if it is not there and the hub can be reached."""
     from huggingface_hub import snapshot_download
 
+    repository, _, revision = name.partition("@")
     try:
         return Path(
-            snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "tokenizer*", "merges.txt"])
+            snapshot_download(
+                repository,
+                revision=revision or None,
+                allow_patterns=[*HUB, *(WEIGHTS if weights else ())],
+                ignore_patterns=["*/*", "consolidated*"],  # a second copy of the weights, in another format
+            )
         )
     except Exception as error:
         why = one_line(error, 120)

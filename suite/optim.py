@@ -64,5 +64,9 @@ class MemberOptimizer:
             group["lr"] = scale * self.rate(step)
         self.adamw.step()
         stepped(step)
-        self.adamw.zero_grad(set_to_none=True)
+        self.clear()
         return norm
+
+    def clear(self) -> None:
+        """No gradients, as before a step."""
+        self.adamw.zero_grad(set_to_none=True)

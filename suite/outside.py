@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from suite import model as models
 from suite import plan as plans
-from suite import track as tracks
 from suite import weights
 from suite.baseline import BaseJob, before
 from suite.errors import UserError, one_line
 from suite.facts import facts, plain, printable
 from suite.jobs import Found, scored
-from suite.record import BaseRef, Cell, Cost, Recipe, Source, TaskRef, VariantRef
+from suite.record import BaseRef, Cell, Cost, Recipe, Source, VariantRef
+from suite.request import Request
 
 if TYPE_CHECKING:
     from suite.workshop import Report, Workshop
@@ -29,19 +29,6 @@ ADAPTER, MODEL = "outside-adapter", "outside-model"  # what such cells have for 
 TENSORS = "adapter_model.safetensors"
 LARGEST = 1 << 20  # bytes of a configuration; real ones have a few thousand
 UNKNOWN = BaseRef(name="unknown", digest="unknown")
-
-
-@dataclass(frozen=True)
-class Given:
-    """The folder and flags of `suite eval` as typed; None means not given."""
-
-    folder: str
-    model: str | None = None
-    tasks: str | None = None
-    track: str | None = None
-    data: str | None = None
-    limit: str | None = None
-    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -69,7 +56,7 @@ class ScoreFolder:
     @property
     def title(self) -> str:
         """How progress calls it."""
-        return f"{self.folder.name} on {self.cell.task.name}"
+        return f"{self.folder.name} on {self.cell.task.label}"
 
     def before(self, cell: Cell) -> tuple[BaseJob, ...]:
         """What has to be known of the base, if there is one to compare with."""
@@ -113,38 +100,36 @@ class Evaluation:
         return [self.jobs[cell.id] for cell in cells]
 
 
-def resolve(given: Given) -> Evaluation:
-    """What is to be scored. Raises UserError, VariantError or TaskError on the first mistake."""
-    default = plans.DEFAULT_TRACK if given.data is None else plans.DATA_TRACK
-    track = tracks.load(given.track or default)
-    limit = plans.at_least_one("--limit", given.limit)
-    names = plans.task_names(given.tasks, track)
-    data = plans.data_folder(given.data, track)
-    device = models.resolve_device(given.device)
-    precision = plans.precision(device, trains_base=False)
-    folder = _folder(given.folder)
-    base, ref = _base(given, track, folder)
+def resolve(text: str, request: Request) -> Evaluation:
+    """What is to be scored: the folder `text`. UserError, VariantError or TaskError on the first mistake."""
+    track = plans.track_of(request)
+    folder = _folder(text)
+    is_adapter = (folder / weights.ADAPTER).is_file()
+    named = request if request.model is not None or is_adapter else replace(request, model=str(folder))
+    setup, ref, specs = plans.setup_of(named, track)
+    compared = is_adapter or request.model is not None
+    precision = request.precision or plans.precision(setup.device, trains_base=False)
     source = _source(folder)
-    variant = _variant(folder, base or folder, {"sha256": _key(source), "precision": precision})
-    tasks, settings = plans.read_tasks(names, data, limit)
-    recipes = {task.name: track.recipe_for(task.name, precision=precision) for task in tasks}
-    plans.check_length(weights.own_base(folder) or base or folder, [r.max_length for r in recipes.values()])
+    models.check(setup.base)
+    variant = _variant(folder, setup.base, {"sha256": _key(source), "precision": precision})
+    given = {**request.recipe(), "precision": precision}
+    reads = plans.read_tasks(track, specs, setup.places, given, request.evaluation())
+    plans.check_model(weights.own_base(folder) or setup.base, reads)
     jobs = {}
-    for task in tasks:
+    for read in reads:
         cell = Cell(
             track=track.label,
-            base=ref,
+            base=ref if compared else UNKNOWN,
             variant=variant,
-            task=TaskRef(name=task.name, source=task.source, revision=task.revision, digest=task.digest),
+            task=read.ref,
             recipe=None,
             learning_rate=None,
             seed=None,
-            evaluation=settings[task.name],
+            evaluation=read.evaluation,
             source=_key(source),
         )
-        jobs[cell.id] = ScoreFolder(cell, recipes[task.name], folder, source, base is not None)
-    cells = tuple(job.cell for job in jobs.values())
-    return Evaluation(plans.Plan(track.label, cells, base or folder, data, device), jobs)
+        jobs[cell.id] = ScoreFolder(cell, read.recipe, folder, source, compared)
+    return Evaluation(plans.Plan(track.label, tuple(job.cell for job in jobs.values()), setup), jobs)
 
 
 def _folder(text: str) -> Path:
@@ -176,18 +161,6 @@ def _shapes(file: Path) -> dict[str, list[int]]:
             return {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise UserError(f"{str(file)!r} cannot be read: {one_line(error)}") from None
-
-
-def _base(given: Given, track: tracks.Track, folder: Path) -> tuple[Path | None, BaseRef]:
-    """The untouched base and its reference; a plain model has one only if it was named."""
-    is_adapter = (folder / weights.ADAPTER).is_file()
-    if given.model is None and not is_adapter:
-        models.check(folder)
-        return None, UNKNOWN
-    name = track.base if given.model is None else given.model
-    base = models.locate(name)
-    models.check(base)
-    return base, models.base_ref(name, base)
 
 
 def _variant(folder: Path, base: Path, about: dict[str, Any]) -> VariantRef:

@@ -2,92 +2,104 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from suite import model as models
 from suite import track as tracks
-from suite.errors import UserError, nearest
-from suite.record import BaseRef, Cell, EvaluationSettings, TaskRef, VariantRef
+from suite.errors import UserError
+from suite.places import Spec, base_of, places_of, specs_of
+from suite.record import BaseRef, Cell, EvaluationSettings, Recipe, TaskRef, VariantRef
+from suite.request import ATTENTIONS, PRECISIONS, Request, counted, many, one_of, rate, whole
+from suite.setup import Setup
 
 if TYPE_CHECKING:
     from tasks.general import General
-    from tasks.interface import Evaluation, Task
+    from tasks.interface import Evaluation, Places, Task
     from variants.interface import Variant
 
 DEFAULT_TRACK = "pocket"
 DATA_TRACK = "open"
+SAMPLED_AT = 0.2  # temperature of several answers per item, as in Codex's and LoRA Learns Less's pass@1
 
 Pack = tuple[Cell, ...]
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Request:
-    """The flags of `suite run` as typed; None means not given."""
-
-    variants: str | None = None
-    tasks: str | None = None
-    track: str | None = None
-    model: str | None = None
-    data: str | None = None
-    seeds: str | None = None
-    lr: str | None = None
-    steps: str | None = None
-    limit: str | None = None
-    device: str = "auto"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will run: cells, and where their base and data lie, which is no part of a cell."""
+    """What will run: cells, and where and how, which is no part of a cell."""
 
     track: str
     cells: tuple[Cell, ...]
-    base: Path
-    data: Path | None
-    device: str
+    setup: Setup
+
+
+@dataclass(frozen=True)
+class Read:
+    """A task with its rows read, how it is trained for, and how it is scored."""
+
+    task: Task
+    recipe: Recipe
+    evaluation: EvaluationSettings
+
+    @property
+    def ref(self) -> TaskRef:
+        """The task in a cell."""
+        task = self.task
+        return TaskRef(name=task.name, source=task.source, revision=task.revision, digest=task.digest)
 
 
 def resolve(request: Request) -> Plan:
     """The plan behind the flags. Raises UserError, VariantError or TaskError on the first mistake."""
     from variants import registry
 
-    track = tracks.load(request.track or (DEFAULT_TRACK if request.data is None else DATA_TRACK))
+    track = track_of(request)
     rates = None
     if request.lr is not None:
-        rates = _many("--lr", request.lr, _rate, "numbers above 0 with commas")
+        rates = many("--lr", request.lr, rate, "numbers above 0 with commas")
     seeds = track.seeds
     if request.seeds is not None:
-        seeds = _many("--seeds", request.seeds, _whole(0), "whole numbers with commas, 0 or more")
-    steps = at_least_one("--steps", request.steps)
-    limit = at_least_one("--limit", request.limit)
+        seeds = many("--seeds", request.seeds, whole(0), "whole numbers with commas, 0 or more")
+    given = one_of("--precision", request.precision, PRECISIONS)
+    recipe, evaluation = request.recipe(), request.evaluation()
     variants = registry.parse_list(",".join(track.variants) if request.variants is None else request.variants)
-    names = task_names(request.tasks, track)
-    data = data_folder(request.data, track)
-    device = models.resolve_device(request.device)
-    folder = models.locate(track.base if request.model is None else request.model)
-    models.check(folder)
-    tasks, settings = read_tasks(names, data, limit)
-    check_length(folder, [track.recipe_for(name).max_length for name in names])
-    _check_variants(folder, variants)
-    base = models.base_ref(track.base if request.model is None else request.model, folder)
+    setup, base, specs = setup_of(request, track)
+    tasks = read_tasks(track, specs, setup.places, recipe, evaluation)
+    check_model(setup.base, tasks)
+    _check_variants(setup.base, variants)
     cells = [
-        _cell(track, base, variant, task, settings[task.name], rate, seed, steps, device)
+        _cell(track, base, variant, read, lr, seed, given or precision(setup.device, variant.trains_base))
         for seed in seeds
-        for task in tasks
+        for read in tasks
         for variant in variants
-        for rate in rates or [track.learning_rate(variant.label, task.name)]
+        for lr in rates or [track.learning_rate(variant.label, read.task.name)]
     ]
-    return Plan(track.label, tuple(cells), folder, data, device)
+    return Plan(track.label, tuple(cells), setup)
 
 
-def at_least_one(flag: str, text: str | None) -> int | None:
-    """A flag that counts, if it was given."""
-    return None if text is None else _read(flag, text, _whole(1), "a whole number, 1 or more")
+def track_of(request: Request) -> tracks.Track:
+    """The track that was named, or the one that fits the data."""
+    folder, _ = request.folders()
+    return tracks.load(request.track or (DEFAULT_TRACK if folder is None else DATA_TRACK))
+
+
+def setup_of(request: Request, track: tracks.Track) -> tuple[Setup, BaseRef, list[Spec]]:
+    """Where everything lies, the base as records name it, and the tasks; nothing is loaded yet."""
+    device = models.resolve_device(request.device)
+    specs = specs_of(request, track)
+    places = places_of(request, track, specs)
+    name, folder = base_of(request, track, places)
+    setup = Setup(
+        base=folder,
+        places=places,
+        device=device,
+        micro_batch=counted("--micro-batch", request.micro_batch),
+        checkpointing=request.checkpointing,
+        attention=one_of("--attention", request.attention, ATTENTIONS),
+    )
+    return setup, models.base_ref(name, folder), specs
 
 
 def packs(cells: Sequence[Cell]) -> list[Pack]:
@@ -96,57 +108,81 @@ def packs(cells: Sequence[Cell]) -> list[Pack]:
 
 
 def precision(device: str, trains_base: bool) -> str:
-    """Of the base: bfloat16 on a GPU, float32 on a CPU and where the base's own weights train."""
-    return "bfloat16" if device.startswith("cuda") and not trains_base else "float32"
+    """Of the base: float32 on a CPU; on a GPU bfloat16, mixed where the base's own weights train."""
+    if not device.startswith("cuda"):
+        return "float32"
+    return "mixed" if trains_base else "bfloat16"
 
 
 def _cell(
-    track: tracks.Track,
-    base: BaseRef,
-    variant: Variant,
-    task: Task,
-    evaluation: EvaluationSettings,
-    rate: float,
-    seed: int,
-    steps: int | None,
-    device: str,
+    track: tracks.Track, base: BaseRef, variant: Variant, read: Read, lr: float, seed: int, precision: str
 ) -> Cell:
-    overrides = {} if steps is None else {"steps": steps}
-    recipe = track.recipe_for(task.name, precision=precision(device, variant.trains_base), **overrides)
     return Cell(
         track=track.label,
         base=base,
         variant=VariantRef(name=variant.label, settings=variant.settings(), revision=variant.revision),
-        task=TaskRef(name=task.name, source=task.source, revision=task.revision, digest=task.digest),
-        recipe=recipe,
-        learning_rate=rate,
+        task=read.ref,
+        recipe=read.recipe.model_copy(update={"precision": precision}),
+        learning_rate=lr,
         seed=seed,
-        evaluation=evaluation,
+        evaluation=read.evaluation,
     )
 
 
 def read_tasks(
-    names: Sequence[str], data: Path | None, limit: int | None
-) -> tuple[list[Task], dict[str, EvaluationSettings]]:
-    """The tasks with all their rows read once, so that a bad row is found now, and how each is evaluated."""
+    track: tracks.Track,
+    specs: Sequence[Spec],
+    places: Places,
+    recipe: dict[str, Any],
+    evaluation: dict[str, Any],
+) -> list[Read]:
+    """The tasks with all their rows read once, so that a bad row is found now.
+
+    `recipe` and `evaluation` are settings that were given in place of the track's.
+    """
     from tasks import registry
 
-    general = registry.general(data)
-    found = [registry.get(name, data) for name in names]
-    for task in found:
-        for split in ("train", "validation", "test"):
-            if not task.examples(split):
-                raise UserError(f"task {task.name!r}: no {split} examples in {data or 'the pocket world'}")
-    _check_sandbox([e for task in found for e in task.evaluations])
-    return found, {task.name: _evaluation(task, general, limit) for task in found}
+    general = registry.general(places.data)
+    found = [_read(track, spec, places, general, recipe, evaluation) for spec in specs]
+    _check_sandbox([evaluation for read in found for evaluation in read.task.evaluations])
+    return found
 
 
-def _evaluation(task: Task, general: General, limit: int | None) -> EvaluationSettings:
+def _read(
+    track: tracks.Track,
+    spec: Spec,
+    places: Places,
+    general: General,
+    recipe: dict[str, Any],
+    evaluation: dict[str, Any],
+) -> Read:
+    from tasks import registry
+
+    part, how = track.part(*spec), track.recipe_for(*spec, **recipe)
+    task = registry.get(
+        spec.name, places, spec.source, part and part.evaluations, examples=how.examples, tokens=how.tokens
+    )
+    for split in ("train", "validation", "test"):
+        if next(task.stream(split), None) is None:
+            raise UserError(f"task {task.name!r}: no {split} examples in {task.source!r}")
+    return Read(task, how, _evaluation(track, task, general, evaluation))
+
+
+def _evaluation(
+    track: tracks.Track, task: Task, general: General, given: dict[str, Any]
+) -> EvaluationSettings:
+    settings = {**track.evaluation.given(), **given}
+    if settings.get("samples", 1) > 1:
+        settings.setdefault("temperature", SAMPLED_AT)
+        if settings["temperature"] == 0:
+            raise UserError("--temperature 0 makes all samples alike; give one above 0, or --samples 1")
+    elif settings.get("temperature"):
+        raise UserError(f"--temperature {settings['temperature']:g} needs --samples 2 or more: one is greedy")
     return EvaluationSettings(
         target=[evaluation.name for evaluation in task.evaluations],
         general=[evaluation.name for evaluation in general.evaluations],
         general_digest=general.digest,
-        limit=limit,
+        **settings,
     )
 
 
@@ -168,83 +204,14 @@ def _check_variants(folder: Path, variants: Sequence[Variant]) -> None:
         variant.check(skeleton)
 
 
-def check_length(folder: Path, lengths: Sequence[int]) -> None:
-    """The recipes' examples fit the model's context."""
-    most = models.context_length(folder)
-    if most is not None and max(lengths) > most:
+def check_model(folder: Path, tasks: Sequence[Read]) -> None:
+    """The model can be read, and the tasks' examples fit its context and its chat template."""
+    models.check(folder)
+    longest, most = max(read.recipe.max_length for read in tasks), models.context_length(folder)
+    if most is not None and longest > most:
         raise UserError(
-            f"max_length {max(lengths)} of the track is more than the model's context of {most} tokens"
+            f"max_length {longest} of the track is more than the model's context of {most} tokens"
         )
-
-
-def task_names(text: str | None, track: tracks.Track) -> list[str]:
-    """The tasks asked for, all of them in the track."""
-    from tasks import registry
-
-    known = registry.names()
-    if text is None:
-        return list(track.tasks)
-    names = _many("--tasks", text, str, f"some of {', '.join(known)}")
-    for name in names:
-        if name not in known:
-            close = nearest(name, known)
-            raise UserError(f"unknown task {name!r}; did you mean {close!r}? (of {', '.join(known)})")
-        if name not in track.tasks:
-            raise UserError(
-                f"task {name!r} is not in track {track.name!r}, which has {', '.join(track.tasks)}"
-            )
-    return names
-
-
-def data_folder(text: str | None, track: tracks.Track) -> Path | None:
-    if text is None:
-        if track.needs_data:
-            raise UserError(f"track {track.name!r} runs on real data; give its folder with --data")
-        return None
-    if not track.needs_data:
-        raise UserError(
-            f"track {track.name!r} runs on the embedded world and reads no --data; "
-            f"leave --data out, or use --track {DATA_TRACK}"
-        )
-    path = Path(text).expanduser()
-    if not text.strip() or not path.is_dir():
-        raise UserError(
-            f"--data: no folder {text!r}; expected one with gsm8k/, hellaswag/, ... in hub columns"
-        )
-    return path.resolve()
-
-
-def _many(flag: str, text: str, read: Callable[[str], T], expected: str) -> list[T]:
-    """A comma list of distinct values."""
-    pieces = [piece.strip() for piece in text.split(",") if piece.strip()]
-    if not pieces:
-        raise UserError(f"{flag} {text!r} is an empty list; expected {expected}")
-    values = [_read(flag, piece, read, expected) for piece in pieces]
-    for i, value in enumerate(values):
-        if value in values[:i]:
-            raise UserError(f"{flag} names {pieces[i]!r} twice; name each value once")
-    return values
-
-
-def _read(flag: str, text: str, read: Callable[[str], T], expected: str) -> T:
-    try:
-        return read(text)
-    except ValueError:
-        raise UserError(f"{flag} {text!r}: expected {expected}") from None
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise ValueError
-        return value
-
-    return read
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError
-    return value
+    asked = any(read.recipe.chat_template or read.evaluation.chat_template for read in tasks)
+    if asked and not models.tokenizer(folder).chat_template:
+        raise UserError(f"--chat-template: the tokenizer in {str(folder)!r} has none; leave the flag out")

@@ -80,6 +80,12 @@ class TaskRef(Fact):
     revision: int | None
     digest: str
 
+    @property
+    def label(self) -> str:
+        """Name and training set in short: 'math:gsm8k'; the name alone where there is but one set."""
+        alone = self.source in ("pocket", "elsewhere", self.name)
+        return self.name if alone else f"{self.name}:{self.source}"
+
 
 class BaseRef(Fact):
     """A base model: how it was named and the digest of its weights and tokenizer."""
@@ -100,7 +106,9 @@ class Recipe(Fact):
     betas: tuple[float, float] = (0.9, 0.999)
     max_length: int = Field(default=256, gt=0, description="tokens of an example")
     loss_on: Literal["response", "all"] = "response"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "mixed"] = Field(
+        default="float32", description="of the base; 'mixed': float32 weights computed in bfloat16"
+    )
     batching: Literal["padded", "packed"] = Field(
         default="padded",
         description="'padded': one example a row; 'packed': several a row, none of which sees another",

@@ -114,7 +114,7 @@ class Runner:
 
     def run(self, show: Display, workers: int, threads: int | None) -> Outcome:
         """Run it to the end. What is finished is in the store at every moment."""
-        make = partial(Workshop, self.plan.base, self.plan.data, self.plan.device, threads, self.keep)
+        make = partial(Workshop, self.plan.setup, threads, self.keep)
         for event in local.run(make, self._jobs(show), workers, threads):
             show.see(event)
             if isinstance(event, local.Done):
@@ -165,7 +165,7 @@ class Runner:
             elif not self._base_known(found.cell):
                 still.append(found)
             else:
-                made = provenance(self.command, self.plan.device, found.threads)
+                made = provenance(self.command, self.plan.setup.device, found.threads)
                 record = record_of(found, self._scores_before(found.cell), made)
                 self.store.write(record)
                 show.wrote(record)
@@ -215,5 +215,6 @@ def record_of(found: Found, before: Scores | None, made: Any) -> Record:
         weights=found.weights,
         cost=found.cost,
         source=found.source,
+        data=found.data,
         provenance=made,
     )

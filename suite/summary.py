@@ -59,7 +59,7 @@ class SummaryRow:
 class Board:
     """Rows that may be compared, best first: by mean gain, or by mean score where no gain is known.
 
-    `recipes` is by task label, None where the cells were not trained here.
+    `recipes` is by task label, None where the cells were not trained here; `sources` are the training sets.
     """
 
     id: str
@@ -68,6 +68,7 @@ class Board:
     limit: int | None
     scored_here: bool
     recipes: dict[str, Recipe | None]
+    sources: dict[str, str]
     skills: tuple[str, ...]
     rows: tuple[SummaryRow, ...]
 
@@ -112,9 +113,13 @@ def rows(records: Iterable[Record]) -> list[SummaryRow]:
 
 
 def task_labels(records: Iterable[Record]) -> dict[str, str]:
-    """Record id -> short name of its task; two tasks of one name (other data or revision) stay apart."""
+    """Record id -> short name of its task; two of one name (other training set, data, revision) stay apart."""
     found = {record.id: record.cell.task for record in records}
-    labels = _told_apart({_key(task): task.name for task in found.values()})
+    tasks = {_key(task): task for task in found.values()}
+    sources = Counter(name for name, _ in {(task.name, task.source) for task in tasks.values()})
+    labels = _told_apart(
+        {key: task.name if sources[task.name] == 1 else task.label for key, task in tasks.items()}
+    )
     return {name: labels[_key(task)] for name, task in found.items()}
 
 
@@ -129,19 +134,26 @@ def _told_apart(names: dict[str, str]) -> dict[str, str]:
 
 
 def _group(record: Record) -> str:
-    cell, how = record.cell, record.cell.evaluation
-    return digest([cell.track, _key(cell.base), how.general, how.general_digest, how.limit, how.revision])
+    cell = record.cell
+    scored = cell.evaluation.model_copy(update={"target": []})
+    return digest([cell.track, _key(cell.base), scored.model_dump(mode="json")])
 
 
 def _one_recipe_a_task(group: Sequence[Record]) -> list[list[Record]]:
     """A track may give each task its own recipe; if one task met two, the recipes are set apart."""
-    recipes = {(record.cell.task.name, _key(record.cell.recipe)) for record in group}
+    recipes = {(record.cell.task.label, _recipe_key(record)) for record in group}
     if len(recipes) == len({task for task, _ in recipes}):
         return [list(group)]
     apart: dict[str, list[Record]] = defaultdict(list)
     for record in group:
-        apart[_key(record.cell.recipe)].append(record)
+        apart[_recipe_key(record)].append(record)
     return list(apart.values())
+
+
+def _recipe_key(record: Record) -> str:
+    """The recipe but for the base's precision, which a variant that trains the base cannot choose."""
+    recipe = record.cell.recipe
+    return _key(recipe and recipe.model_copy(update={"precision": "float32"}))
 
 
 def _board(members: Sequence[Record]) -> Board:
@@ -150,12 +162,13 @@ def _board(members: Sequence[Record]) -> Board:
     recipes = {tasks[record.id]: record.cell.recipe for record in members}
     skills = tuple(first.evaluation.general)
     board = Board(
-        id=digest([_group(members[0]), sorted({_key(recipe) for recipe in recipes.values()})]),
+        id=digest([_group(members[0]), sorted({_recipe_key(record) for record in members})]),
         track=first.track,
         base=first.base,
         limit=first.evaluation.limit,
         scored_here=first.evaluation.revision is not None,
         recipes=dict(sorted(recipes.items())),
+        sources={tasks[record.id]: record.cell.task.source for record in members},
         skills=skills,
         rows=(),
     )

@@ -73,7 +73,13 @@ def _caption(board: Board) -> str:
     repeats = f"mean of {board.seeds} seeds (brackets: of fewer)" if board.seeds > 1 else "one seed"
     if board.scores_only:
         return f"Score: points after training, {repeats}.\nThe base's own score is not known, so no gain is."
-    return f"Gain: points after - before, {repeats}.\nForgetting: before - after."
+    return f"Gain: points after - before, {repeats}.\nForgetting: before - after.{_trained_on(board)}"
+
+
+def _trained_on(board: Board) -> str:
+    """The training sets, where they are not the embedded world's."""
+    named = [f"{task} on {source}" for task, source in sorted(board.sources.items()) if source != "pocket"]
+    return f"\nTrained for {', '.join(named)}." if named else ""
 
 
 def _mean(mean: Mean | None, shown: Callable[[float | None], str], seeds: int) -> str:

@@ -35,10 +35,39 @@ class RecipePart(Strict):
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     max_length: Annotated[int, Field(gt=1)] | None = None
     loss_on: Literal["response", "all"] | None = None
+    batching: Literal["padded", "packed"] | None = None
+    chat_template: bool | None = None
+    examples: Annotated[int, Field(gt=0)] | None = None
+    tokens: Annotated[int, Field(gt=0)] | None = None
 
     def given(self) -> dict[str, Any]:
         """The settings that were named."""
         return self.model_dump(exclude_none=True)
+
+
+class EvaluationPart(Strict):
+    """Evaluation settings that a track names; what is left out keeps `suite.record.EvaluationSettings`."""
+
+    limit: Annotated[int, Field(gt=0)] | None = None
+    shots: Whole | None = None
+    max_new_tokens: Annotated[int, Field(gt=0)] | None = None
+    samples: Annotated[int, Field(gt=0)] | None = None
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    chat_template: bool | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The settings that were named."""
+        return self.model_dump(exclude_none=True)
+
+
+class TaskPart(RecipePart):
+    """A task of a track: what differs in its recipe, and which evaluations score it if not its own."""
+
+    evaluations: Annotated[list[str], Field(min_length=1)] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The recipe settings that were named."""
+        return self.model_dump(exclude_none=True, exclude={"evaluations"})
 
 
 class Track(Strict):
@@ -52,11 +81,11 @@ class Track(Strict):
         list[str], Field(min_length=1, description="default variants, as --variants takes them")
     ]
     seeds: Annotated[list[Whole], Field(min_length=1)] = [0]
-    needs_data: bool = Field(
-        default=False, description="real data from --data, in place of the embedded world"
-    )
+    needs_data: bool = Field(default=False, description="real data, in place of the embedded world")
     recipe: RecipePart = Field(default=RecipePart(), description="shared by all tasks")
-    tasks: Annotated[dict[str, RecipePart], Field(min_length=1, description="task -> what differs for it")]
+    tasks: Annotated[dict[str, TaskPart], Field(min_length=1, description="task -> what differs for it")]
+    on_request: dict[str, TaskPart] = Field(default={}, description="tasks that run only when asked for")
+    evaluation: EvaluationPart = Field(default=EvaluationPart(), description="how everything is scored")
     learning_rates: dict[str, Positive | dict[str, Positive]] = Field(
         description="variant's label -> rate, or task -> rate; 'default' stands for those not listed"
     )
@@ -64,7 +93,7 @@ class Track(Strict):
     @model_validator(mode="after")
     def _complete(self) -> Track:
         """Every task has a budget, and every variant and task a learning rate."""
-        for task, part in self.tasks.items():
+        for task, part in {**self.tasks, **self.on_request}.items():
             if part.steps is None and self.recipe.steps is None:
                 raise ValueError(f"task {task!r} has no steps, neither its own nor in `recipe`")
         if DEFAULT not in self.learning_rates:
@@ -80,14 +109,23 @@ class Track(Strict):
         return f"{self.name}@{self.revision}"
 
     def learning_rate(self, variant: str, task: str) -> float:
-        """The documented default rate of a variant, by its label ("lora", "peft:ia3"), on a task."""
+        """The documented default rate of a variant, by its label ("lora", "peft:ia3"), on a task.
+
+        A task that the rates do not name (own data) gets the lowest of them.
+        """
         known = (variant, variant.partition(":")[0], DEFAULT)
         rate = next(self.learning_rates[name] for name in known if name in self.learning_rates)
-        return rate.get(task, rate.get(DEFAULT, 0.0)) if isinstance(rate, dict) else rate
+        return rate.get(task, rate.get(DEFAULT, min(rate.values()))) if isinstance(rate, dict) else rate
 
-    def recipe_for(self, task: str, **overrides: Any) -> Recipe:
+    def part(self, name: str, source: str | None = None) -> TaskPart | None:
+        """What the track says of a task: of it with this training set, or of the task; None if nothing."""
+        every = {**self.tasks, **self.on_request}
+        return every.get(f"{name}:{source}", every.get(name))
+
+    def recipe_for(self, name: str, source: str | None = None, **overrides: Any) -> Recipe:
         """The recipe of a task: the track's shared part, then the task's own, then `overrides`."""
-        return Recipe(**{**self.recipe.given(), **self.tasks[task].given(), **overrides})
+        part = self.part(name, source)
+        return Recipe(**{**self.recipe.given(), **(part.given() if part else {}), **overrides})
 
 
 def names() -> list[str]:

@@ -2,25 +2,28 @@
 
 What keeps a member's numbers its own: the loss is the sum of the members' own means, each member has its own
 optimiser, schedule and clip, and its data come in an order of its own. A member that is done, or whose loss
-runs away, leaves the pack; the others go on.
+runs away, leaves the pack; the others go on. Where a step runs out of memory the same step is tried again in
+micro-batches half as large.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from suite.batches import Encoded, collate, order, row_mean, token_losses
+from suite.batches import Encoded, order
 from suite.cost import PeakMemory
+from suite.cost import out_of_memory as out_of_memory
 from suite.optim import MemberOptimizer
+from suite.packing import check
 from suite.record import CurvePoint, Recipe, Status
+from suite.state import State
+from suite.step import Part, gradients, laid
 from variants.interface import Adapter
-from variants.route import routed
 
 RUNAWAY = 20.0
 LOOKED_AT = 1
@@ -44,7 +47,11 @@ class Member:
 
 @dataclass
 class Training:
-    """How a member's training went. `status` is None while it goes on."""
+    """How a member's training went. `status` is None while it goes on.
+
+    `micro_batch` is how many of its rows one forward held at the end, None all of a step's; `notes` say what
+    happened on the way.
+    """
 
     status: Status | None = None
     error: str | None = None
@@ -52,9 +59,11 @@ class Training:
     tokens: int = 0
     peak_memory_bytes: int | None = None
     memory_method: str = "live-tensors"
+    micro_batch: int | None = None
+    notes: list[str] = field(default_factory=list)
 
 
-class _Run:
+class Run:
     """A member under way: its phase, step, optimiser and data."""
 
     def __init__(self, member: Member) -> None:
@@ -71,12 +80,15 @@ class _Run:
         self.step = 0
         member.adapter.begin(member.recipe.steps)
         self.optimizer = MemberOptimizer(member.adapter.groups(), member.recipe, member.learning_rate)
+        self.state = State(member.adapter)
         self._order: Iterator[list[int]] = order(len(member.rows), member.recipe.batch_size, member.order_key)
 
-    def next_rows(self) -> list[Encoded]:
-        return [self.member.rows[i] for i in next(self._order)]
+    def next_part(self) -> Part:
+        """This member's share of the next step."""
+        batch = [self.member.rows[i] for i in next(self._order)]
+        return Part(self.member.adapter, self.step, laid(batch, self.member.recipe))
 
-    def take_step(self, loss: float, rows: Sequence[Encoded]) -> CurvePoint | None:
+    def take_step(self, loss: float, part: Part) -> CurvePoint | None:
         """Update this member from its gradients; None if it has diverged and takes no more part."""
         if not math.isfinite(loss) or loss > RUNAWAY:
             return self._diverged(f"loss {loss:.4g}")
@@ -87,7 +99,7 @@ class _Run:
             phase=self.phase, step=self.step, loss=loss, learning_rate=self.optimizer.rate(self.step)
         )
         self.training.curve.append(point)
-        self.training.tokens += sum(len(row.ids) for row in rows)
+        self.training.tokens += part.tokens
         self._advance()
         return point
 
@@ -101,80 +113,107 @@ class _Run:
         else:
             self.training.status = "ok"
 
+    @property
+    def where(self) -> str:
+        """The step that it is at."""
+        several = self.member.adapter.variant.phases > 1
+        return f"phase {self.phase}, step {self.step}" if several else f"step {self.step}"
+
     def _diverged(self, what: str) -> None:
-        where = f"phase {self.phase}, step {self.step}"
-        self.stop("diverged", f"{what} at {where}, learning rate {self.member.learning_rate:g}")
+        self.stop("diverged", f"{what} at {self.where}, learning rate {self.member.learning_rate:g}")
 
     def stop(self, status: Status, error: str) -> None:
         self.training.status, self.training.error = status, error
 
 
-def train(model: Any, members: Sequence[Member], pad: int, on_step: OnStep | None = None) -> list[Training]:
+def train(
+    model: Any,
+    members: Sequence[Member],
+    pad: int,
+    on_step: OnStep | None = None,
+    micro_batch: int | None = None,
+) -> list[Training]:
     """Train every member to the end of its last phase. `on_step(member index, point)` follows each step.
 
-    Peak memory is measured where the pack is one member. Running out of memory is a status, not an exception.
+    `micro_batch` is how many rows of each member go through the model at once (None: all of its step).
+    Peak memory is measured where the pack is one member. Running out of memory is a status, not an exception,
+    and only where not even one row fits. Raises UserError where rows are to be packed and the model lets
+    packed examples see each other.
     """
     device = next(model.parameters()).device
+    if any(member.recipe.batching == "packed" for member in members):
+        check(model, pad)
     memory = PeakMemory(device)
-    runs = [_Run(member) for member in members]
+    loop = Loop(model, pad, device, micro_batch)
+    runs = [Run(member) for member in members]
     while active := [run for run in runs if run.training.status is None]:
         look = len(runs) == 1 and active[0].step == min(LOOKED_AT, active[0].member.recipe.steps - 1)
-        try:
-            with memory.step(look):
-                points = _step_together(model, active, pad, device)
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            for run in active:
-                run.stop("oom", f"out of memory at phase {run.phase}, step {run.step}")
-            continue
+        with memory.step(look):
+            points = loop.step(active)
         for run, point in zip(active, points, strict=True):
             if on_step is not None and point is not None:
                 on_step(runs.index(run), point)
+    for run in runs:
+        whole = loop.size is None or loop.size >= run.member.recipe.batch_size
+        run.training.micro_batch = None if whole else loop.size
     if len(runs) == 1:
         runs[0].training.peak_memory_bytes = memory.bytes
         runs[0].training.memory_method = memory.method
     return [run.training for run in runs]
 
 
-def _step_together(
-    model: Any, active: Sequence[_Run], pad: int, device: torch.device
-) -> list[CurvePoint | None]:
-    """One step of every active member: one forward, one backward, then each member's own update."""
-    parts = [run.next_rows() for run in active]
-    spans = _spans([len(part) for part in parts])
-    batch = collate([row for part in parts for row in part], pad).to(device)
-    adapters = [run.member.adapter for run in active]
-    with _at_steps(active), routed(model, *adapters, rows=spans):
-        losses = token_losses(model, batch)
-        own = [row_mean(losses[span], batch.labels[span]) for span in spans]
-        penalties = [extra for adapter in adapters if (extra := adapter.penalty()) is not None]
-        torch.stack([*own, *penalties]).sum().backward()
-    values = torch.stack(own).tolist()
-    return [run.take_step(value, part) for run, value, part in zip(active, values, parts, strict=True)]
+class Loop:
+    """Steps on one model. `size`, the rows of a micro-batch, is halved where a step does not fit."""
+
+    def __init__(self, model: Any, pad: int, device: torch.device, size: int | None) -> None:
+        self.model, self.pad, self.device, self.size = model, pad, device, size
+
+    def step(self, active: Sequence[Run]) -> list[CurvePoint | None]:
+        """One step of every active member: gradients of all, then each member's own update."""
+        parts = [run.next_part() for run in active]
+        for run in active:
+            run.state.keep()
+        while (losses := self._gradients(parts)) is None:
+            for run in active:
+                run.optimizer.clear()
+                run.state.restore()
+            if not self._halve(active, max(len(part.rows) for part in parts)):
+                return [None] * len(active)
+        for run in active:
+            run.state.settle()
+        return [_update(run, loss, part) for run, loss, part in zip(active, losses, parts, strict=True)]
+
+    def _gradients(self, parts: Sequence[Part]) -> list[float] | None:
+        """The members' losses, their gradients computed; None if that ran out of memory."""
+        try:
+            return gradients(self.model, parts, self.pad, self.device, self.size)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            return None
+
+    def _halve(self, active: Sequence[Run], rows: int) -> bool:
+        """Halve the micro-batch and say so; where it is one row, the members stop: they do not fit."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        now = min(self.size or rows, rows)
+        for run in active:
+            if now == 1:
+                run.stop("oom", f"out of memory at {run.where} with one row at a time")
+            else:
+                note = f"out of memory at {run.where}: micro-batch halved to {now // 2}"
+                run.training.notes.append(note)
+        self.size = now // 2 or 1
+        return now > 1
 
 
-@contextmanager
-def _at_steps(active: Sequence[_Run]) -> Iterator[None]:
-    """Inside, every adapter knows that it trains, and at which step."""
+def _update(run: Run, loss: float, part: Part) -> CurvePoint | None:
+    """A member's own update; None where it stops, which lets the others go on."""
     try:
-        for run in active:
-            run.member.adapter.step = run.step
-        yield
-    finally:
-        for run in active:
-            run.member.adapter.step = None
-
-
-def _spans(sizes: Sequence[int]) -> list[slice]:
-    """Consecutive slices of these sizes."""
-    stops = [sum(sizes[: i + 1]) for i in range(len(sizes))]
-    return [slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether this is memory running out: on a GPU, in Python, or in torch's CPU allocator."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text
+        return run.take_step(loss, part)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+    run.stop("oom", f"out of memory in the optimiser at {run.where}")
+    run.optimizer.clear()
+    return None

@@ -67,13 +67,13 @@ def recipe_line(recipe: Recipe | None) -> str:
         return "not trained here: each record keeps what its source says of the training"
     return (
         f"{recipe.steps} steps of {recipe.batch_size} examples (up to {recipe.max_length} tokens), "
-        f"{recipe.schedule} schedule, {recipe.precision}, loss on {recipe.loss_on}"
+        f"{recipe.schedule} schedule, {recipe.precision}, loss on {recipe.loss_on}, {recipe.batching} rows"
     )
 
 
 def title(cell: Cell) -> str:
     """A cell in a few words: 'lora on math, lr 0.005, seed 0'; what a source does not say is left out."""
-    parts = [f"{cell.variant.name} on {cell.task.name}"]
+    parts = [f"{cell.variant.name} on {cell.task.label}"]
     if cell.learning_rate is not None:
         parts.append(f"lr {rate(cell.learning_rate)}")
     if cell.seed is not None:

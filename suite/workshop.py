@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from suite.record import Cell, Effect, Recipe, Score
+from suite.record import Cell, Effect, EvaluationSettings, Recipe, Score
 from suite.seeds import seed_for
+from suite.setup import Setup
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,12 +33,10 @@ class Report(Protocol):
 class Workshop:
     """A base in a worker, ready for jobs. Everything is made on first use and kept."""
 
-    def __init__(
-        self, folder: Path, data: Path | None, device: str, threads: int | None, keep: Path | None = None
-    ) -> None:
+    def __init__(self, setup: Setup, threads: int | None, keep: Path | None = None) -> None:
         import torch
 
-        self.folder, self.data, self.device, self.keep = folder, data, device, keep
+        self.setup, self.keep = setup, keep
         if threads is not None:
             torch.set_num_threads(threads)
         self.threads = torch.get_num_threads()
@@ -44,9 +44,10 @@ class Workshop:
         self.model: Any = None
         self.tokenizer: Any = None
         self._opened: tuple[Path, str] | None = None
-        self._tasks: dict[str, Task] = {}
+        self._tasks: dict[tuple[Any, ...], Task] = {}
         self._general: General | None = None
         self._encoded: dict[tuple[Any, ...], list[Encoded]] = {}
+        self._notes: list[str] = []
 
     def __call__(self, job: Any, report: Report) -> Any:
         """Run one job."""
@@ -57,16 +58,41 @@ class Workshop:
 
         A folder without a tokenizer is read with the base's.
         """
-        wanted = (folder or self.folder, precision)
+        wanted = (folder or self.setup.base, precision)
         if wanted != self._opened:
             from suite import model as models
 
             self.model = self._opened = None
-            self.model = models.weights(*wanted, self.device)
+            self.model = models.weights(*wanted, self.setup.device, self.setup.attention)
             has_own = any(wanted[0].glob("tokenizer*"))
-            self.tokenizer = models.tokenizer(wanted[0] if has_own else self.folder)
+            self.tokenizer = models.tokenizer(wanted[0] if has_own else self.setup.base)
             self._encoded.clear()
             self._opened = wanted
+
+    def computing(self) -> AbstractContextManager[Any]:
+        """Around everything that runs the model: bfloat16 arithmetic where float32 weights ask for it."""
+        import torch
+
+        mixed = self._opened is not None and self._opened[1] == "mixed"
+        device = torch.device(self.setup.device).type
+        return torch.autocast(device, torch.bfloat16) if mixed else nullcontext()
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Around training: activations are recomputed in place of kept where the setup says so."""
+        with self.computing():
+            if not self.setup.checkpointing:
+                yield
+                return
+            from suite.model import checkpointing
+
+            with checkpointing(self.model, True):
+                yield
+
+    def take_notes(self) -> list[str]:
+        """What a reader of the scores made since the last call should know, each line once."""
+        taken, self._notes = list(dict.fromkeys(self._notes)), []
+        return taken
 
     @property
     def pad(self) -> int:
@@ -94,7 +120,7 @@ class Workshop:
         from suite.batches import collate, order, row_mean, token_losses
         from variants.interface import Calibration
 
-        rows = self.encoded(self.task(cell.task.name), "train", cell.how.recipe)
+        rows = self.encoded(self.task(cell, cell.how.recipe), "train", cell.how.recipe)
         key = ("calibration", cell.seed, cell.task.name)
         chosen = next(order(len(rows), min(count, len(rows)), key))
         device = next(self.model.parameters()).device
@@ -110,7 +136,8 @@ class Workshop:
         """Logits on the fixed text of `suite.effect`."""
         from suite.effect import logits
 
-        return logits(self.model, self._probe(), *adapters)
+        with self.computing():
+            return logits(self.model, self._probe(), *adapters)
 
     def prove(self, cell: Cell, adapter: Adapter, start: Tensor) -> tuple[Effect, str | None, str | None]:
         """(effect, why the cell fails if it does, digest of the weights if they are kept).
@@ -121,7 +148,7 @@ class Workshop:
         from suite.effect import prove
 
         folder = None if self.keep is None else self.keep / cell.id
-        with weights.exported(adapter, folder, cell.base.name) as made:
+        with self.computing(), weights.exported(adapter, folder, cell.base.name) as made:
             effect, fault = prove(self.model, self._probe(), adapter, start, made, cell.how.recipe.precision)
             return effect, fault, None if folder is None else weights.digest(made)[:16]
 
@@ -130,13 +157,17 @@ class Workshop:
 
         return probe(self.tokenizer, getattr(self.model.config, "max_position_embeddings", None))
 
-    def task(self, name: str) -> Task:
-        """A task, read once."""
-        if name not in self._tasks:
+    def task(self, cell: Cell, recipe: Recipe) -> Task:
+        """The task of a cell, read once."""
+        given = (cell.task.name, cell.task.source, tuple(cell.evaluation.target))
+        key = (*given, recipe.examples, recipe.tokens)
+        if key not in self._tasks:
             from tasks import registry
 
-            self._tasks[name] = registry.get(name, self.data)
-        return self._tasks[name]
+            name, source, evaluations = given
+            budget = {"examples": recipe.examples, "tokens": recipe.tokens}
+            self._tasks[key] = registry.get(name, self.setup.places, source, evaluations, **budget)
+        return self._tasks[key]
 
     @property
     def general(self) -> General:
@@ -144,17 +175,18 @@ class Workshop:
         if self._general is None:
             from tasks import registry
 
-            self._general = registry.general(self.data)
+            self._general = registry.general(self.setup.places.data)
         return self._general
 
     def encoded(self, task: Task, split: str, recipe: Recipe) -> list[Encoded]:
         """The tokenised examples of a split, made once."""
         from suite.batches import encode_all
 
-        key = (task.name, split, recipe.max_length, recipe.loss_on)
+        how = (recipe.max_length, recipe.loss_on, recipe.chat_template)
+        key = (task.name, task.source, task.digest, split, *how, recipe.tokens)
         if key not in self._encoded:
-            examples = task.examples(split)
-            self._encoded[key] = encode_all(examples, self.tokenizer, recipe.max_length, recipe.loss_on)
+            tokens = recipe.tokens if split == "train" else None
+            self._encoded[key] = encode_all(task.stream(split), self.tokenizer, *how, tokens=tokens)
         return self._encoded[key]
 
     def log_losses(
@@ -168,14 +200,14 @@ class Workshop:
         for i, split in enumerate(HELD_OUT):
             report("held-out loss", i, len(HELD_OUT))
             rows = self.encoded(task, split, recipe)[:limit]
-            with routed(self.model, *adapters):
+            with self.computing(), routed(self.model, *adapters):
                 found[split] = log_loss(self.model, rows, self.pad)
         return found
 
     def scores(
         self,
         evaluations: Sequence[Evaluation],
-        limit: int | None,
+        settings: EvaluationSettings,
         adapters: Sequence[Adapter],
         report: Report,
     ) -> dict[str, Score]:
@@ -192,6 +224,13 @@ class Workshop:
                 told = time.monotonic()
                 report("score", done, total)
 
-        return evaluate(
-            self.model, self.tokenizer, evaluations, adapters=adapters, limit=limit, on_progress=on_progress
-        )
+        with self.computing():
+            return evaluate(
+                self.model,
+                self.tokenizer,
+                evaluations,
+                adapters=adapters,
+                settings=settings,
+                on_progress=on_progress,
+                on_note=self._notes.append,
+            )

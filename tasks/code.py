@@ -1,4 +1,4 @@
-"""Functions from a description, scored by running tests: HumanEval's shape.
+"""Functions from a description, scored by running tests: HumanEval and MBPP, and their pocket form.
 
 {"prompt": "def solve(xs):\\n    \\"\\"\\"Take the largest of xs, then add 4.\\"\\"\\"",
  "canonical_solution": "\\n    x = max(xs)\\n    return x + 4",
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks import sources
+from tasks import forms, sources
 from tasks.interface import Evaluation, Example, Task
 from tasks.lm_eval import OWN, over
+from tasks.sets import Domain, TrainingSet
 
 REVISION = 1
 SUMMARY = "Python functions from a description, scored by running tests in a sandbox"
@@ -35,3 +36,22 @@ def pocket() -> Task:
 def example(row: dict[str, Any]) -> Example:
     """A row in the form of the evaluation's prompt: the def line and its description, then the body."""
     return Example(row["prompt"], row["canonical_solution"])
+
+
+ALPACA = forms.Pair("instruction", "output", context="input")
+DOMAIN = Domain(
+    "code",
+    SUMMARY,
+    sets=(
+        TrainingSet("codealpaca", "codealpaca/train.jsonl", ALPACA, "20,000 instructions about code"),
+        TrainingSet(
+            "magicoder",
+            "magicoder/train.jsonl",
+            forms.Pair("instruction", "response"),
+            "110,000 evolved instructions about code",
+        ),
+        TrainingSet("starcoder", "starcoder/train.jsonl", forms.Text("content"), "plain Python files"),
+    ),
+    evaluations=("humaneval", "mbpp"),
+    pocket=pocket,
+)

@@ -6,7 +6,7 @@ papers that compare forgetting. 0-shot, because fine-tuning must not be blamed f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,13 @@ TEXT = ("c4/validation.jsonl", "wiki/validation.jsonl")
 
 @dataclass(frozen=True)
 class General:
-    """The evaluations of forgetting; `digest` covers the data that they read."""
+    """The evaluations of forgetting; `digest` covers the data that they read, `files` tells their SHA-256."""
 
     evaluations: tuple[Evaluation, ...]
     text: Evaluation | None
     source: str
     digest: str
+    files: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 def pocket() -> General:
@@ -55,12 +56,18 @@ def pocket() -> General:
 
 def local(data: Path) -> General:
     """The real files of a folder; the text is C4's and Wikipedia's where the folder has them."""
-    checks = {"hellaswag": check_hellaswag, "arc_challenge": check_arc, "winogrande": check_winogrande}
-    scored = tuple(_skill(s, s, sources.local(data, FILES[s], COLUMNS[s], checks[s])) for s in STOCK)
+    scored = tuple(_skill(s, s, sources.local(data, FILES[s], COLUMNS[s], CHECKS[s])) for s in STOCK)
     found = tuple(name for name in TEXT if (data / name).is_file())
     texts = [row["text"] for name in found for row in sources.local(data, name, ("text",), check_text)]
     text = _text("text", [{"page": page} for page in texts]) if texts else None
-    return General(scored, text, "local", sources.digest_of_files(data, *FILES.values(), *found))
+    names = (*FILES.values(), *found)
+    digest = sources.digest_of_files(data, *names)
+    return General(scored, text, "local", digest, sources.sha256_of(data, *names))
+
+
+def files() -> tuple[str, ...]:
+    """What is read of a data folder; the text is read where it is there."""
+    return (*FILES.values(), *TEXT)
 
 
 def _skill(skill: str, name: str, rows: list[dict[str, Any]]) -> Evaluation:
@@ -76,7 +83,7 @@ def check_hellaswag(row: dict[str, Any]) -> str | None:
     """What is wrong with a row of HellaSwag, if anything."""
     if problem := sources.strings(row, "activity_label", "ctx_a", "ctx_b", "label"):
         return problem
-    if problem := _texts(row, "endings"):
+    if problem := sources.texts(row, "endings", 2):
         return problem
     labels = [str(i) for i in range(len(row["endings"]))]
     return None if row["label"] in labels else f"column 'label' must be one of {labels}, got {row['label']!r}"
@@ -89,7 +96,7 @@ def check_arc(row: dict[str, Any]) -> str | None:
     choices = row.get("choices")
     if not isinstance(choices, dict):
         return f"column 'choices' must be an object with 'text' and 'label', got {sources.shown(choices)}"
-    if problem := _texts(choices, "text") or _texts(choices, "label"):
+    if problem := sources.texts(choices, "text", 2) or sources.texts(choices, "label", 2):
         return f"in 'choices': {problem}"
     if len(choices["text"]) != len(choices["label"]):
         return f"'choices' has {len(choices['text'])} texts and {len(choices['label'])} labels"
@@ -115,8 +122,4 @@ def check_text(row: dict[str, Any]) -> str | None:
     return problem or (None if row["text"].strip() else "column 'text' is empty")
 
 
-def _texts(row: dict[str, Any], column: str) -> str | None:
-    value = row.get(column)
-    if isinstance(value, list) and len(value) > 1 and all(isinstance(text, str) for text in value):
-        return None
-    return f"column {column!r} must be a list of two or more texts, got {sources.shown(value)}"
+CHECKS = {"hellaswag": check_hellaswag, "arc_challenge": check_arc, "winogrande": check_winogrande}

@@ -1,4 +1,4 @@
-"""Instructions whose obedience a program can verify: IFEval's shape.
+"""Instructions whose obedience a program can verify: IFEval, and its pocket form.
 
 {"key": 0, "prompt": "Repeat these words: ship feather. Put commas between the words. ...",
  "instruction_id_list": ["content:words", "format:separator", "format:mark"],
@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks import sources
+from tasks import forms, sources
 from tasks.interface import Evaluation, Example, Task
 from tasks.lm_eval import OWN, over
+from tasks.sets import Domain, TrainingSet
 
 REVISION = 1
 SUMMARY = "instructions about words and format, scored by verifying every one of them"
@@ -41,3 +42,16 @@ def prompt(row: dict[str, Any]) -> str:
 def example(row: dict[str, Any]) -> Example:
     """A row with a right answer to it."""
     return Example(prompt(row), f" {row['response']}")
+
+
+ALPACA = forms.Pair("instruction", "output", context="input")
+DOMAIN = Domain(
+    "instruct",
+    SUMMARY,
+    sets=(
+        TrainingSet("alpaca", "alpaca/train.jsonl", ALPACA, "52,000 instructions"),
+        TrainingSet("tulu3", "tulu3/train.jsonl", forms.Chat(), "939,000 conversations"),
+    ),
+    evaluations=("ifeval",),
+    pocket=pocket,
+)

@@ -49,7 +49,7 @@ def _upward(room: str, name: str, module: str, nested: bool) -> bool:
     if top not in ROOMS or top == room:
         return False
     if room == "suite":
-        return top == "leaderboard" and not (name == "cli.py" and nested)
+        return top == "leaderboard" and not (name == "cli" and nested)
     if room == "leaderboard":
         opened = any(module == f or module.startswith(f"{f}.") for f in OPENED_TO_THE_PAGE)
         return module != "suite" and not opened
@@ -68,7 +68,7 @@ def _faults(room: str, file: Path, source: str) -> list[str]:
     return [
         f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)} imports {module}"
         for module, node in _imports(tree, package)
-        if _upward(room, file.name, module, id(node) in nested)
+        if _upward(room, file.relative_to(ROOT / room).parts[0], module, id(node) in nested)
     ]
 
 
@@ -104,8 +104,8 @@ def test_nothing_points_upwards(room: str) -> None:
         ("variants", "lora.py", "from .site import Site", 0),
         ("tasks", "math.py", "def f():\n    from variants import lora", 2),
         ("suite", "run.py", "def f():\n    import leaderboard.build", 1),
-        ("suite", "cli.py", "import leaderboard.build", 1),
-        ("suite", "cli.py", "def f():\n    import leaderboard.build", 0),
+        ("suite", "cli/run.py", "import leaderboard.build", 1),
+        ("suite", "cli/run.py", "def f():\n    import leaderboard.build", 0),
         ("leaderboard", "build.py", "from suite import store, summary", 0),
         ("leaderboard", "build.py", "from suite import run", 1),
         ("leaderboard", "build.py", "import suite.plan", 1),

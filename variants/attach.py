@@ -99,8 +99,12 @@ class SiteAdapter(Adapter):
     @torch.no_grad()
     def deltas(self) -> Iterator[tuple[str, Tensor]]:
         for name, site in self.sites.items():
-            weight = name if site.of_parameter else f"{name}.weight"
-            yield weight, site.delta(self.model.get_parameter(weight))
+            key = name if site.of_parameter else f"{name}.weight"
+            weight = self.model.get_parameter(key)
+            if targets.turned(self.model, name):
+                yield key, site.delta(weight.T).T.contiguous()
+            else:
+                yield key, site.delta(weight)
 
     def export(self, folder: Path | str) -> Path:
         return export.write(self, Path(folder))
@@ -110,7 +114,7 @@ class SiteAdapter(Adapter):
         """The sites know the moment (for dropout), and fused experts run on their adapted weights."""
         moment = None if self.step is None else (self.phase, self.step)
         for site in self.sites.values():
-            site.moment = moment
+            site.moment, site.tokens = moment, self.tokens
         with experts.installed(self.model, {n: s for n, s in self.sites.items() if isinstance(s, Experts)}):
             yield
 

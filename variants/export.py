@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from variants import targets
+from variants.frozen import FrozenWeight
 from variants.interface import Adapter
 from variants.plain import write_plain
 from variants.site import Factors
@@ -39,11 +41,16 @@ def write(adapter: Adapter, folder: Path) -> Path:
     if not factors or len(factors) < len(found) or not _one_kind(adapter, factors):
         return write_merged(adapter, folder)
     write_peft(adapter.model, factors, folder)
-    own = {f"{name}.weight": site.base for name, site in adapter.sites.items() if site.base is not None}
+    own = {f"{n}.weight": _dense(adapter.model, n, s.base) for n, s in adapter.sites.items() if s.base}
     if own:
-        dense = {n: base.dense().to(adapter.model.get_parameter(n).dtype) for n, base in own.items()}
-        write_plain(adapter.model, _parameters(dense), folder / BASE, apart=True)
+        write_plain(adapter.model, _parameters(own), folder / BASE, apart=True)
     return folder
+
+
+def _dense(model: nn.Module, name: str, base: FrozenWeight) -> Tensor:
+    """A layer's own base as the model would store it."""
+    dense = base.dense().to(model.get_parameter(f"{name}.weight").dtype)
+    return dense.T.contiguous() if targets.turned(model, name) else dense
 
 
 def write_merged(adapter: Adapter, folder: Path) -> Path:
@@ -77,7 +84,7 @@ def write_peft(model: nn.Module, factors: Mapping[str, Factors], folder: Path) -
         "use_dora": any(f.magnitude is not None for f in factors.values()),
         "lora_dropout": 0.0,
         "bias": "none",
-        "fan_in_fan_out": False,
+        "fan_in_fan_out": any(targets.turned(model, name) for name in factors),
         "init_lora_weights": True,
         "target_modules": _targets(model, list(factors)),
     }

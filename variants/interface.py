@@ -107,7 +107,8 @@ class Adapter(ABC):
     """A variant living on one model. It is on inside `routed(model, adapter)` and nowhere else.
 
     `sites` holds the adapted layers by name; it is empty for a method that works on the model as a whole.
-    `step` is the training step of the phase, None outside training: dropout is on only inside it.
+    `step` is the training step of the phase, None outside training: dropout is on only inside it. `tokens`
+    are the numbers of the tokens of its rows then, by which dropout draws (`variants.dropout`).
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Adapter(ABC):
         self.sites: dict[str, Site] = sites or {}
         self.phase = 0
         self.step: int | None = None
+        self.tokens: Tensor | None = None
         self.attached = True
 
     @property

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from variants.dropout import by_token
 from variants.freeze import Freeze
 from variants.interface import Adapter, Group, Variant, VariantError
 from variants.peft_fields import FIELDS
@@ -26,8 +27,9 @@ CONSTANT = "ranknum"  # of AdaLoRA, which peft lets train by mistake where the b
 class PeftAdapter(Adapter):
     """A peft tuner living on one model.
 
-    peft draws from the global generator: for the start it is seeded by `seed`, for a training step (dropout)
-    by seed, phase and step, and given back as it was. Layers are merged one by one, on copies in float32.
+    peft draws from the global generator: for the start it is seeded by `seed`, for a training step by seed,
+    phase and step, and given back as it was; its nn.Dropout draws by token. Layers are merged one by one, on
+    copies in float32.
     """
 
     def __init__(self, variant: Variant, model: nn.Module, seed: int, config: Any) -> None:
@@ -57,7 +59,9 @@ class PeftAdapter(Adapter):
             if self.config.inference_mode:
                 self._tuner.requires_grad_(False)
             self._layers = _layers(self.model)
-            self._own = [m for m in self._tuner.modules() if id(m) not in self._mount.original]
+            own = {n: m for n, m in self._tuner.named_modules() if id(m) not in self._mount.original}
+            self._own = list(own.values())
+            self._dropouts = {n: m for n, m in own.items() if isinstance(m, nn.Dropout)}
             named = [(name, p) for name, p in self._tuner.named_parameters() if p.requires_grad]
             named = [(name, p) for name, p in named if f".{CONSTANT}." not in name]
         self._params = {name.removeprefix("model.").replace(f".{NAME}", ""): p for name, p in named}
@@ -82,7 +86,8 @@ class PeftAdapter(Adapter):
                 return
             try:
                 self._train(True)
-                with seeded(self.model, self.seed, "dropout", self.phase, self.step):
+                at = (self.seed, "dropout", self.phase, self.step)
+                with seeded(self.model, *at), by_token(self._dropouts, self.tokens, *at):
                     yield
             finally:
                 self._train(False)

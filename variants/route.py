@@ -19,22 +19,34 @@ class AdaptedForward:
     """Stands in for the forward of one Linear inside a route: each span of rows goes to its site.
 
     `sites[k]` is None where member k leaves this layer alone. When every row brings its own base, the
-    shared product with the pretrained weight is not computed.
+    shared product with the pretrained weight is not computed. `batch` knows the model's own batch.
     """
 
-    def __init__(self, layer: nn.Linear, sites: Sequence[Site | None], rows: Sequence[slice] | None) -> None:
+    def __init__(
+        self,
+        layer: nn.Linear,
+        sites: Sequence[Site | None],
+        rows: Sequence[slice] | None,
+        batch: BatchSize | None = None,
+    ) -> None:
         self.layer = layer
         self.sites = list(sites)
         self.rows = rows
+        self.batch = batch
         self.shared: Callable[[Tensor], Tensor] = layer.forward
+        self.plain = type(layer) is nn.Linear and "forward" not in layer.__dict__
 
     def __call__(self, x: Tensor) -> Tensor:
-        spans = _spans(x.shape[0], len(self.sites), self.rows)
+        tokens = 1 if self.batch is None else self.batch.tokens(x.shape[0])
+        spans = _spans(x.shape[0], len(self.sites), self.rows, tokens)
         runs = list(_runs(spans, self.sites, x.shape[0]))
+        if len(runs) == 1 and self.plain and (whole := _whole(runs[0][1], x, self.layer)) is not None:
+            return whole
         own = all(isinstance(run[0], Site) and run[0].base is not None for _, run in runs)
         y = None if own else self.shared(x)
-        parts = [self._part(run, x[span], None if y is None else y[span]) for span, run in runs]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        if len(runs) == 1:  # a slice of everything would cost a copy in the backward
+            return self._part(runs[0][1], x, y)
+        return torch.cat([self._part(run, x[at], None if y is None else y[at]) for at, run in runs])
 
     def _part(self, run: list[Site | None], x: Tensor, y: Tensor | None) -> Tensor:
         """One run of rows: `run` is one member, or several low-rank ones to be computed together."""
@@ -49,16 +61,41 @@ class AdaptedForward:
         return together(cast(list[LowRank], run), x, y) if len(run) > 1 else site(x, y)
 
 
-def _spans(batch: int, members: int, rows: Sequence[slice] | None) -> list[slice]:
-    """The rows of each member: as given, or equal contiguous shares of the batch."""
+def _whole(run: Sequence[Site | None], x: Tensor, layer: nn.Linear) -> Tensor | None:
+    """What a layer and its one low-rank site give out, in one product; None where there is more to it."""
+    site = run[0]
+    if len(run) > 1 or not isinstance(site, LowRank) or layer.weight.requires_grad:
+        return None
+    return site.whole(x, layer.weight, layer.bias)
+
+
+class BatchSize:
+    """How many rows the model was given last, for layers that see them with all tokens in one dimension."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def look(self, model: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        """A hook before the model's forward."""
+        given = next((x for x in (*args, *kwargs.values()) if isinstance(x, Tensor) and x.ndim > 1), None)
+        self.rows = 0 if given is None else len(given)
+
+    def tokens(self, count: int) -> int:
+        """How many of `count` entries in a row of a layer's input belong to one row of the model's batch."""
+        return count // self.rows if self.rows and count % self.rows == 0 else 1
+
+
+def _spans(batch: int, members: int, rows: Sequence[slice] | None, tokens: int = 1) -> list[slice]:
+    """The rows of each member, `tokens` entries each: as given, or equal contiguous shares of the batch."""
     if rows is None:
         if batch % members:
             raise RuntimeError(f"{batch} rows do not split equally among {members} adapters; give rows=")
         share = batch // members
         return [slice(k * share, (k + 1) * share) for k in range(members)]
-    if max(span.stop for span in rows) > batch:
-        raise RuntimeError(f"the route covers rows up to {max(s.stop for s in rows)}, the batch has {batch}")
-    return list(rows)
+    most = max(span.stop for span in rows)
+    if most * tokens > batch:
+        raise RuntimeError(f"the route covers rows up to {most}, the batch has {batch // tokens}")
+    return [slice(span.start * tokens, span.stop * tokens) for span in rows]
 
 
 def _runs(
@@ -116,12 +153,15 @@ def routed(model: nn.Module, *adapters: Adapter, rows: Sequence[slice] | None = 
         for module in touched:
             _busy.add(module)
             stack.callback(_busy.discard, module)
+        batch = BatchSize() if rows is not None else None
+        if batch is not None:
+            stack.callback(model.register_forward_pre_hook(batch.look, with_kwargs=True).remove)
         for adapter in adapters:
             stack.enter_context(adapter.installed())
         for name, layer in layers.items():
             sites = [adapter.sites.get(name) for adapter in adapters]
             stack.callback(restore, layer, layer.__dict__.get("forward"))
-            layer.__dict__["forward"] = AdaptedForward(layer, sites, rows)
+            layer.__dict__["forward"] = AdaptedForward(layer, sites, rows, batch)
         yield
 
 

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from variants.dropout import dropped
 from variants.frozen import FrozenWeight
+from variants.product import added, linear
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Site(nn.Module):
 
     `base` is the site's own frozen weight, or None when it stands on the pretrained one. It is set on the
     instance only: a class attribute of that name would hide the submodule. `moment` is (phase, step) inside
-    a training step, else None. `of_parameter`: it adapts a parameter, not what a module gives out.
+    a training step, else None, and `tokens` the numbers of its rows' tokens then (see `variants.dropout`).
+    `of_parameter`: it adapts a parameter, not what a module gives out.
     """
 
     base: FrozenWeight | None
@@ -58,6 +61,7 @@ class Site(nn.Module):
         super().__init__()
         self.base = base
         self.moment: tuple[int, int] | None = None
+        self.tokens: Tensor | None = None
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """The adapted output [..., d_out] for the input x [..., d_in] and the base's output y."""
@@ -118,13 +122,20 @@ class LowRank(Site):
         A, B = self.pair()
         return (y.float() + self.scale * (F.embedding(x, B) @ A)).to(y.dtype)
 
+    def whole(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+        """What the layer gives out with this site on it; None where that is more than W x + s*B(A x)."""
+        wet = self.dropout and self.moment is not None
+        if wet or self.base is not None or self.embedding or type(self).forward is not LowRank.forward:
+            return None
+        if "forward" in self.__dict__ or self._forward_hooks or self._forward_pre_hooks:
+            return None
+        return linear(x, weight, bias, *self.pair(), self.scale)
+
     def drop(self, x: Tensor) -> Tensor:
-        """x under dropout: entries go by a draw from (seed, layer, phase, step) alone."""
+        """x under dropout: entries go by a hash of (seed, layer, phase, step), their token and feature."""
         if not self.dropout or self.moment is None:
             return x
-        rng = generator(0, *self.key, *self.moment, device=x.device)
-        kept = torch.rand(x.shape, generator=rng, device=x.device) >= self.dropout
-        return x * kept / (1 - self.dropout)
+        return dropped(x, self.dropout, self.tokens, *self.key, *self.moment)
 
     def delta(self, weight: Tensor) -> Tensor:
         A, B = (factor.detach() for factor in self.pair())
@@ -172,6 +183,8 @@ class Experts(LowRank):
 
 def together(sites: Sequence[LowRank], x: Tensor, y: Tensor) -> Tensor:
     """K low-rank sites of one shape, each on its equal share of the rows of x and y, in one product."""
+    if len(sites) == 1:
+        return added(sites[0].drop(x), y, *sites[0].pair(), sites[0].scale)
     pairs = [site.pair() for site in sites]
     A = torch.stack([A for A, _ in pairs])  # [K, r, d_in]
     B = torch.stack([B for _, B in pairs])  # [K, d_out, r]

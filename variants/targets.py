@@ -23,9 +23,9 @@ ACTIVE = ("num_experts_per_tok", "moe_top_k", "top_k", "num_selected_experts")
 class Layer:
     """One layer to adapt: number `index` of `count`, in the model's order.
 
-    `weight` is as the model stores it: [d_out, d_in] of a linear layer, [vocabulary, d] of an embedding,
-    [experts, d_out, d_in] of fused experts, whose `name` is that of the parameter and of which `active`
-    see each token.
+    `weight` is the model's own: [d_out, d_in] of a linear layer (a view of it where it is `turned`),
+    [vocabulary, d] of an embedding, [experts, d_out, d_in] of fused experts, whose `name` is that of the
+    parameter and of which `active` see each token.
     """
 
     name: str
@@ -76,12 +76,20 @@ def select(model: nn.Module, targets: str = "all") -> dict[str, Layer]:
     }
 
 
+def turned(model: nn.Module, name: str) -> bool:
+    """Whether this is a linear layer whose weight is stored [d_in, d_out]: transformers' Conv1D (GPT-2)."""
+    module = _module(model, name)
+    return type(module).__name__ == "Conv1D" and hasattr(module, "nf")
+
+
 def _adaptable(model: nn.Module) -> Iterator[tuple[str, tuple[Kind, Tensor]]]:
     """Everything that can be adapted: name -> kind and stored weight."""
     embedding = _own(model, "get_input_embeddings")
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             yield name, ("linear", module.weight)
+        elif turned(model, name):
+            yield name, ("linear", model.get_parameter(f"{name}.weight").T)
         elif isinstance(module, nn.Embedding) and module is embedding:
             yield name, ("embedding", module.weight)
         elif not isinstance(module, _ConvNd):

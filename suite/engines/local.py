@@ -19,6 +19,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from suite.errors import one_line
+from suite.offline import follow
 
 Handler = Callable[[Any, Callable[..., None]], Any]
 Make = Callable[[], Handler]
@@ -169,6 +170,7 @@ def _work(pipe: Connection, make: Make) -> None:
     """A worker's life: build the handler, then job after job until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
+    follow()
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
     def report(stage: str, step: int, steps: int, loss: float | None = None) -> None:

@@ -17,8 +17,7 @@ from tasks.interface import Evaluation, TaskError
 
 OWN = Path(__file__).parent
 
-# The splits that a stock yaml names. All but the one that is scored are cleared: few-shot examples are
-# never drawn (every evaluation here is 0-shot), and lm-eval would look the other splits up.
+# The splits that a stock yaml names. All but those that are read are cleared: lm-eval would look them up.
 _SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
 
 
@@ -31,8 +30,30 @@ def stock_folder() -> Path:
     return Path(spec.origin).parent / "tasks"
 
 
-def over(include: Path, name: str, rows: Sequence[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+def over(include: str | Path, name: str, rows: Sequence[dict[str, Any]], **changes: Any) -> dict[str, Any]:
     """The configuration of the task file `include`, called `name`, scored on `rows` with no example shown."""
+    return {**_over(include, name, {"test": rows}), "num_fewshot": 0, **changes}
+
+
+def stock(include: str, name: str, rows: Sequence[dict[str, Any]], metric: str, **changes: Any) -> Evaluation:
+    """One of lm-eval's stock tasks (`include`: its file under lm_eval/tasks) over other rows, 0-shot."""
+    filter_ = changes.pop("filter", "none")
+    return Evaluation(name, metric, over(stock_folder() / include, name, rows, **changes), filter_)
+
+
+def as_is(
+    include: str, name: str, rows: Sequence[dict[str, Any]], shots: Sequence[dict[str, Any]] | None
+) -> dict[str, Any]:
+    """The configuration of a stock task over other rows, with its own number of examples shown.
+
+    They are drawn from `shots` by lm-eval's own sampler; None where the task file holds them, or shows none.
+    """
+    rows_of = {"test": rows} if shots is None else {"test": rows, "train": shots}
+    config = _over(stock_folder() / include, name, rows_of)
+    return config if shots is None else {**config, "fewshot_split": "train"}
+
+
+def _over(include: str | Path, name: str, rows_of: dict[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
     return {
         "include": str(include),
         "task": name,
@@ -40,26 +61,18 @@ def over(include: Path, name: str, rows: Sequence[dict[str, Any]], **changes: An
         "test_split": "test",
         "dataset_path": None,
         "dataset_name": None,
-        "custom_dataset": _dataset(rows),
-        "num_fewshot": 0,
-        **changes,
+        "custom_dataset": _dataset(rows_of),
     }
 
 
-def stock(include: str, name: str, rows: Sequence[dict[str, Any]], metric: str, **changes: Any) -> Evaluation:
-    """One of lm-eval's stock tasks (`include`: its file under lm_eval/tasks) over other rows."""
-    filter_ = changes.pop("filter", "none")
-    return Evaluation(name, metric, over(stock_folder() / include, name, rows, **changes), filter_)
-
-
-def _dataset(rows: Sequence[dict[str, Any]]) -> Callable[..., Any]:
+def _dataset(rows_of: dict[str, Sequence[dict[str, Any]]]) -> Callable[..., Any]:
     """What lm-eval calls for the data, with the task's metadata as keywords. Writes no cache."""
 
     @cache
     def build() -> Any:
         from datasets import Dataset
 
-        return {"test": Dataset.from_list(list(rows))}
+        return {split: Dataset.from_list(list(rows)) for split, rows in rows_of.items()}
 
     def custom_dataset(**metadata: Any) -> Any:
         return build()

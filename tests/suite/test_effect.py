@@ -134,7 +134,7 @@ def shop_and_cell(tiny_base: Path, keep: Path | None) -> tuple[Workshop, Any]:
         variants="lora:rank=4", tasks="math", model=str(tiny_base), steps="2", limit="1", device="cpu"
     )
     plan = resolve(request)
-    shop = Workshop(plan.base, None, "cpu", 1, keep)
+    shop = Workshop(plan.setup, 1, keep)
     shop.open("float32")
     return shop, plan.cells[0]
 

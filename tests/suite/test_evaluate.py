@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lm_eval.models.huggingface import HFLM
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from suite.evaluate import evaluate
+from suite.lm import PackLM
 from suite.record import Item, Score
 from tasks import registry, sandbox
 from tasks.interface import Evaluation, Example, TaskError
@@ -42,12 +42,10 @@ def needs_sandbox(name: str) -> None:
 
 def answering(monkeypatch: pytest.MonkeyPatch, answer: Callable[[str], str]) -> None:
     """Let the model generate `answer(prompt)`."""
-    monkeypatch.setattr(
-        HFLM, "generate_until", lambda self, asked, disable_tqdm: [answer(a.args[0]) for a in asked]
-    )
+    monkeypatch.setattr(PackLM, "generate_until", lambda self, asked: [answer(a.args[0]) for a in asked])
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", registry.pocket_names())
 def test_right_answers_score_one_and_wrong_ones_zero(
     name: str, score: Callable[..., dict[str, Score]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

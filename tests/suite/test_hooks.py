@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from suite.record import Cell, EvaluationSettings, Recipe, TaskRef, VariantRef
+from suite.setup import Setup
 from suite.train import train
 from suite.workshop import Workshop
+from tasks.interface import Places
 from tests.suite.test_train import PAD, member
 from variants.interface import Calibration
 
@@ -59,7 +61,7 @@ def test_dropout_is_on_in_training_and_off_after_it(tiny_model: Any, tokens: tor
 def shop() -> Workshop:
     from suite.model import locate
 
-    found = Workshop(locate("pocket"), None, "cpu", 1)
+    found = Workshop(Setup(locate("pocket"), Places(), "cpu"), 1)
     found.open("float32")
     return found
 
@@ -69,7 +71,7 @@ def cell(shop: Workshop, seed: int = 0) -> Cell:
 
     return Cell(
         track="pocket@1",
-        base=base_ref("pocket", shop.folder),
+        base=base_ref("pocket", shop.setup.base),
         variant=VariantRef(name="lora", settings={}, revision=1),
         task=TaskRef(name="math", source="pocket", revision=1, digest=""),
         recipe=Recipe(steps=1, batch_size=2),
@@ -81,7 +83,9 @@ def cell(shop: Workshop, seed: int = 0) -> Cell:
 
 def test_a_calibration_shows_single_rows_without_padding(shop: Workshop) -> None:
     """The same rows every time it is asked, another draw for another seed, never a padded position."""
-    rows = {row.ids for row in shop.encoded(shop.task("math"), "train", cell(shop).recipe)}
+    one = cell(shop)
+    task = shop.task(one, one.how.recipe)
+    rows = {row.ids for row in shop.encoded(task, "train", one.how.recipe)}
 
     def shown(calibration: Calibration) -> list[tuple[int, ...]]:
         seen: list[tuple[int, ...]] = []

@@ -1,7 +1,6 @@
-"""Our path through lm-eval gives, item by item, what lm-eval's own Hugging Face model gives.
+"""PackLM: adapters act as their merged weights do, stop strings cut as lm-eval cuts, memory is made do with.
 
-The reference is built here from nothing of ours: lm-eval's stock yaml over the same local files, read by the
-datasets library, scored by a plain HFLM on plain weights.
+That the outcomes are those of lm-eval's own command line is held in test_equal_cli.py.
 """
 
 from __future__ import annotations
@@ -10,15 +9,12 @@ import copy
 import dataclasses
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import lm_eval
 import pytest
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -27,18 +23,11 @@ from suite.lm import PackLM
 from suite.record import Score
 from tasks import registry
 from tasks.interface import Evaluation
-from tests.needs import real_data
 from variants.interface import Adapter
 from variants.registry import parse
 
-ITEMS, NEW_TOKENS = 100, 24
+NEW_TOKENS = 24
 UNTIL = ["Question:", "</s>", "<|im_end|>"]
-STOCK = {
-    "hellaswag": ("hellaswag/hellaswag.yaml", "validation", "hellaswag/validation.jsonl"),
-    "arc_challenge": ("arc/arc_challenge.yaml", "test", "arc_challenge/test.jsonl"),
-    "winogrande": ("winogrande/default.yaml", "validation", "winogrande/validation.jsonl"),
-    "gsm8k": ("gsm8k/gsm8k.yaml", "test", "gsm8k/test.jsonl"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -74,27 +63,6 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logging.getLogger("lm_eval").setLevel(level)
 
 
-def reference_yaml(name: str, data: Path, folder: Path) -> None:
-    """A task file over the local rows; every split that the stock file names and we lack is cleared."""
-    include, split, file = STOCK[name]
-    lines = [
-        f"include: {Path(lm_eval.__file__).parent / 'tasks' / include}",
-        f"task: local_{name}",
-        "dataset_path: json",
-        "dataset_name: null",
-        f"dataset_kwargs: {{data_files: {{{split}: {data / file}}}, cache_dir: {folder / 'cache'}}}",
-        *(
-            f"{other}_split: null"
-            for other in ("training", "validation", "test", "fewshot")
-            if other != split
-        ),
-    ]
-    if name == "gsm8k":
-        until = "['Question:', '</s>', '<|im_end|>']"
-        lines += ["num_fewshot: 0", f"generation_kwargs: {{until: {until}, max_gen_toks: {NEW_TOKENS}}}"]
-    (folder / f"local_{name}.yaml").write_text("\n".join(lines))
-
-
 def short(evaluation: Evaluation) -> Evaluation:
     """The same evaluation with few new tokens, so that a test is quick."""
     generation = {"until": UNTIL, "max_gen_toks": NEW_TOKENS}
@@ -112,38 +80,6 @@ def stir(adapter: Adapter) -> None:
         for group in adapter.groups():
             for parameter in group.params.values():
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=noise))
-
-
-@pytest.mark.parametrize("name", STOCK)
-def test_items_equal_those_of_lm_eval(
-    name: str, model: LlamaForCausalLM, words: PreTrainedTokenizerFast, tmp_path: Path
-) -> None:
-    data = real_data()
-    reference_yaml(name, data, tmp_path)
-    results = lm_eval.simple_evaluate(  # type: ignore[operator]
-        model=HFLM(pretrained=model, tokenizer=words, batch_size=16),  # type: ignore[call-arg]
-        tasks=[f"local_{name}"],
-        task_manager=TaskManager(include_path=str(tmp_path), include_defaults=False),
-        limit=ITEMS,
-        bootstrap_iters=0,
-    )
-    evaluations = [*registry.general(data).evaluations, *map(short, registry.get("math", data).evaluations)]
-    evaluation = next(e for e in evaluations if e.name == name)
-    score = evaluate(model, words, [evaluation], limit=ITEMS)[name]
-    samples = [s for s in results["samples"][f"local_{name}"] if s["filter"] == evaluation.filter]
-    theirs = [
-        (str(s["doc_id"]), s[score.metric], s["resps"][0][0] if name == "gsm8k" else None)
-        for s in sorted(samples, key=lambda s: s["doc_id"])
-    ]
-    assert score.n == len(theirs) == ITEMS
-    assert outcomes(score) == theirs
-    told = results["results"][f"local_{name}"]
-    assert score.metrics == {key: told[key] for key in score.metrics}
-    assert f"{score.metric},{evaluation.filter}" in score.metrics
-    if name == "gsm8k":
-        assert len({item.response for item in score.items}) > ITEMS // 4  # not one answer to everything
-    else:
-        assert 0.05 < score.value < 0.7  # right and wrong both occur
 
 
 @pytest.mark.parametrize("spec", ["lora:rank=4", "pissa:rank=4", "fullft"])
@@ -184,25 +120,6 @@ def test_stop_strings_cut_the_same_text(
     assert len({len(text) for text in ours}) > 3
 
 
-def test_a_finished_sequence_stops_by_itself(
-    model: LlamaForCausalLM, words: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lm, made = PackLM(model, words), []
-    generate = model.generate
-    monkeypatch.setattr(model, "generate", lambda **asked: made.append(generate(**asked)) or made[-1])
-    prompts = [example.prompt for example in registry.get("math").examples("test")[:24]]
-    asked = {"until": ["e"], "max_gen_toks": NEW_TOKENS}
-    lm.generate_until([Instance("generate_until", {}, (prompt, asked), 0) for prompt in prompts])
-    width = max(len(words.encode(prompt)) for prompt in prompts)
-    answers = [words.decode(row[width:]).removesuffix("<eos>") for row in made[0]]
-    padded = [answer.split("<eos>")[0] for answer in answers if "<eos>" in answer]  # while others went on
-    stopped = [answer for answer in padded if "e" in answer]  # the rest chose to end by themselves
-    longest = max(len(token) for token in words.get_vocab())
-    assert stopped and all(len(answer) - answer.index("e") <= longest for answer in stopped)
-    for answer in answers:
-        assert not "".join(answer.split("<eos>")[1:])  # nothing but padding after the end
-
-
 def test_text_is_scored_as_by_hand_in_any_batches(
     model: LlamaForCausalLM, words: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,9 +147,3 @@ def test_one_member_at_a_time(model: LlamaForCausalLM, words: PreTrainedTokenize
     adapters = [parse("lora:rank=4").attach(model, seed=seed) for seed in (1, 2)]
     with pytest.raises(ValueError, match="one member is scored at a time, got 2"):
         PackLM(model, words, adapters=adapters)
-
-
-def test_sampling_is_refused(model: LlamaForCausalLM, words: PreTrainedTokenizerFast) -> None:
-    asked = {"until": ["e"], "max_gen_toks": 4, "do_sample": True, "temperature": 1.0}
-    with pytest.raises(ValueError, match="evaluation is greedy"):
-        PackLM(model, words).generate_until([Instance("generate_until", {}, ("a", asked), 0)])

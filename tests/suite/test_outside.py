@@ -16,8 +16,10 @@ from suite.cli import app
 from suite.engines.local import Done, Failed, Started
 from suite.errors import UserError, one_line
 from suite.export import export
-from suite.outside import Given, ScoreFolder, resolve
+from suite.outside import Evaluation, ScoreFolder
+from suite.outside import resolve as resolve_folder
 from suite.record import Record
+from suite.request import Request
 from suite.store import Store
 from suite.workshop import Workshop
 from variants.interface import VariantError
@@ -36,18 +38,17 @@ def folders(trained_store: Path, tiny_base: Path, tmp_path_factory: pytest.TempP
     return place
 
 
-def given(folder: Path, base: Path | None, **more: Any) -> Given:
+def resolve(folder: Path, base: Path | None, **more: Any) -> Evaluation:
     model = None if base is None else str(base)
-    return Given(
-        **{"folder": str(folder), "model": model, "tasks": "math", "limit": "2", "device": "cpu", **more}
-    )
+    flags = {"model": model, "tasks": "math", "limit": "2", "device": "cpu", **more}
+    return resolve_folder(str(folder), Request(**flags))
 
 
 def scored(folder: Path, base: Path | None) -> tuple[ScoreFolder, Any]:
     """The job of a folder, and what it found, run in this process."""
-    found = resolve(given(folder, base))
+    found = resolve(folder, base)
     (job,) = found.make(found.plan.cells)
-    (result,) = job.run(Workshop(found.plan.base, None, "cpu", 1), untold)
+    (result,) = job.run(Workshop(found.plan.setup, 1), untold)
     return job, result
 
 
@@ -77,7 +78,7 @@ def job_of(record: Record) -> Any:
 
 
 def test_the_cell_says_what_is_known_and_no_more(folders: Path, tiny_base: Path) -> None:
-    found = resolve(given(folders / "lora", tiny_base))
+    found = resolve(folders / "lora", tiny_base)
     (cell,) = found.plan.cells
     assert (cell.recipe, cell.learning_rate, cell.seed, cell.variant.revision) == (None, None, None, None)
     assert cell.variant.name == "outside-adapter" and cell.base.name == "tiny"
@@ -91,15 +92,15 @@ def test_the_cell_says_what_is_known_and_no_more(folders: Path, tiny_base: Path)
 
 def test_another_content_is_another_cell(folders: Path, tiny_base: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(folders / "lora", tmp_path / "copy"))
-    one, two = (resolve(given(place, tiny_base)).plan.cells for place in (folders / "lora", copy))
+    one, two = (resolve(place, tiny_base).plan.cells for place in (folders / "lora", copy))
     assert one == two, "where a folder lies is no part of the cell"
     tensors = load_file(copy / "adapter_model.safetensors")
     save_file({name: 2 * tensor for name, tensor in tensors.items()}, copy / "adapter_model.safetensors")
-    assert resolve(given(copy, tiny_base)).plan.cells[0].id != one[0].id
+    assert resolve(copy, tiny_base).plan.cells[0].id != one[0].id
 
 
 def test_a_plain_model_without_a_base_has_no_before(folders: Path) -> None:
-    found = resolve(given(folders / "fullft", None))
+    found = resolve(folders / "fullft", None)
     (cell,) = found.plan.cells
     assert cell.base.name == cell.base.digest == "unknown" and cell.variant.name == "outside-model"
     assert found.jobs[cell.id].before(cell) == ()
@@ -151,7 +152,7 @@ def test_a_folder_that_cannot_be_loaded_leaves_no_record(
 
 def refusal(folder: Path, base: Path | None, **more: Any) -> str:
     with pytest.raises((UserError, VariantError)) as error:
-        resolve(given(folder, base, **more))
+        resolve(folder, base, **more)
     assert "\n" not in str(error.value)
     return str(error.value)
 

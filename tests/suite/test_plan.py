@@ -12,7 +12,8 @@ import pytest
 from suite import model as models
 from suite import track as tracks
 from suite.errors import UserError
-from suite.plan import Plan, Request, packs, precision, resolve
+from suite.plan import Plan, packs, precision, resolve
+from suite.request import Request
 
 
 def plan(base: Path, **flags: Any) -> Plan:
@@ -26,7 +27,7 @@ def test_cells_are_seeds_by_tasks_by_variants_by_rates(tiny_base: Path) -> None:
     assert [cell.learning_rate for cell in found.cells[:2]] == [1e-3, 2e-3]
     assert {cell.seed for cell in found.cells} == {0, 3}
     assert found.cells[0].variant.settings["rank"] == 4
-    assert found.track == "pocket@1" and found.data is None
+    assert found.track == "pocket@1" and found.setup.places.data is None
     assert packs(found.cells) == [(cell,) for cell in found.cells]
 
 
@@ -50,9 +51,9 @@ def test_what_changes_numbers_changes_the_id_and_nothing_else_does(tiny_base: Pa
     assert models.base_ref(str(moved), moved).digest != one.base.digest
 
 
-def test_the_base_is_bfloat16_on_a_gpu_unless_it_trains() -> None:
-    assert precision("cpu", False) == precision("cpu", True) == precision("cuda:0", True) == "float32"
-    assert precision("cuda:0", False) == "bfloat16"
+def test_a_gpu_computes_in_bfloat16_and_keeps_float32_weights_where_they_train() -> None:
+    assert precision("cpu", False) == precision("cpu", True) == "float32"
+    assert precision("cuda:0", False) == "bfloat16" and precision("cuda:0", True) == "mixed"
 
 
 def test_a_task_that_runs_code_needs_the_sandbox(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,9 @@ from suite.jobs import Found, TrainPack
 from suite.plan import Plan
 from suite.record import BaseRef, Cell, Effect, EvaluationSettings, Recipe, Score, TaskRef, VariantRef
 from suite.run import Runner
+from suite.setup import Setup
 from suite.store import Store
+from tasks.interface import Places
 
 
 def cell(variant: str = "lora", task: str = "math", seed: int = 0, precision: Any = "float32") -> Cell:
@@ -100,7 +102,7 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple
                 yield answer(job)
 
         monkeypatch.setattr("suite.run.local.run", engine)
-        plan = Plan("t@1", tuple(cells), tmp_path, None, "cpu")
+        plan = Plan("t@1", tuple(cells), Setup(tmp_path, Places(), "cpu"))
         runner = Runner(plan, Store(tmp_path / "store"), "suite run")
         shown = Silent()
         runner.run(shown, 1, 1)

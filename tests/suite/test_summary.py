@@ -118,6 +118,9 @@ def test_tasks_may_have_recipes_of_their_own() -> None:
 def test_two_data_sets_of_one_task_are_two_columns() -> None:
     other = TaskRef(name="sums", source="local", revision=1, digest="0" * 16)
     (board,) = boards([record(cell(LORA, "sums", 0)), record(cell(LORA, "sums", 0, task=other))])
+    assert set(board.recipes) == {"sums", "sums:local"}
+    again = record(cell(LORA, "sums", 0, task=other.model_copy(update={"digest": "1" * 16})))
+    (board,) = boards([record(cell(LORA, "sums", 0, task=other)), again])
     assert len(board.recipes) == 2 and all(task.startswith("sums ") for task in board.recipes)
 
 

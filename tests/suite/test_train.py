@@ -115,9 +115,9 @@ def test_running_out_of_memory_is_a_status(tiny_model: Any, monkeypatch: pytest.
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     one = member(tiny_model, "lora:rank=4")
-    monkeypatch.setattr("suite.train.token_losses", full)
+    monkeypatch.setattr("suite.step.learn", full)
     (found,) = train(tiny_model, [one], PAD)
-    assert found.status == "oom" and found.error == "out of memory at phase 0, step 0"
+    assert found.status == "oom" and found.error == "out of memory at step 0 with one row at a time"
 
 
 def test_another_error_is_not_swallowed(tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +125,7 @@ def test_another_error_is_not_swallowed(tiny_model: Any, monkeypatch: pytest.Mon
         raise RuntimeError("shape mismatch")
 
     one = member(tiny_model, "lora:rank=4")
-    monkeypatch.setattr("suite.train.token_losses", broken)
+    monkeypatch.setattr("suite.step.learn", broken)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         train(tiny_model, [one], PAD)
 

@@ -34,7 +34,7 @@ def measured() -> dict[str, float]:
         model = AutoModelForCausalLM.from_pretrained(FOLDER).eval()
         general = registry.general(None)
         assert general.text is not None
-        targets = [e for name in registry.names() for e in registry.get(name, None).evaluations]
+        targets = [e for name in registry.pocket_names() for e in registry.get(name).evaluations]
         tokenizer = AutoTokenizer.from_pretrained(FOLDER)
         scores = evaluate(model, tokenizer, [*general.evaluations, general.text, *targets])
     finally:

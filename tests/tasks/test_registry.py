@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tasks import general, math, registry
-from tasks.interface import Example, TaskError
+from tasks.interface import Example, Places, TaskError
 from tasks.lm_eval import stock_folder
 from tests.needs import real_data
 
@@ -36,24 +36,30 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 
 
+def numbered(row: dict[str, Any], n: int) -> dict[str, Any]:
+    """A row like others, and not equal to them where it has a question."""
+    return {**row, "question": f"{row['question']} ({n})"} if n and "#### " in str(row.get("answer")) else row
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder of data in the hub's columns, a few rows each."""
     for name, row in ROWS.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        rows = math.HELD_OUT + 2 if name == "gsm8k/train.jsonl" else 3
-        path.write_text("".join(json.dumps({**row, "n": n}) + "\n" for n in range(rows)))
+        rows = 20 if name == "gsm8k/train.jsonl" else 3
+        path.write_text("".join(json.dumps({**numbered(row, n), "n": n}) + "\n" for n in range(rows)))
     return tmp_path
 
 
 def test_names_and_lines() -> None:
-    assert registry.names() == ["math", "code", "instruct"]
+    assert registry.names() == ["math", "code", "instruct", "own"]
+    assert registry.pocket_names() == registry.names()[:3]
     assert [name for name, _ in registry.describe()] == registry.names()
     assert all(line and "\n" not in line for _, line in registry.describe())
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", registry.pocket_names())
 def test_a_pocket_task(name: str) -> None:
     task = registry.get(name)
     assert (task.name, task.source) == (name, "pocket")
@@ -62,7 +68,7 @@ def test_a_pocket_task(name: str) -> None:
     assert min(sizes.values()) >= 200 and sizes["train"] >= 1000
     assert task.examples("train") == registry.get(name).examples("train")
     assert task.digest == registry.get(name).digest != ""
-    assert {registry.get(other).digest for other in registry.names() if other != name}.isdisjoint(
+    assert {registry.get(other).digest for other in registry.pocket_names() if other != name}.isdisjoint(
         {task.digest}
     )
 
@@ -98,7 +104,7 @@ def test_the_pocket_general_skills() -> None:
 def test_asking_for_tasks_loads_neither_torch_nor_lm_eval() -> None:
     program = (
         "import sys; from tasks import registry\n"
-        "for name in registry.names(): registry.get(name)\n"
+        "for name in registry.pocket_names(): registry.get(name)\n"
         "registry.general(); print(*{'torch', 'transformers', 'datasets', 'lm_eval'} & set(sys.modules))"
     )
     root = Path(__file__).parent.parent.parent
@@ -114,25 +120,28 @@ def test_pocket_math_differs_from_stock_only_in_length() -> None:
 
 
 def test_real_math(folder: Path) -> None:
-    task = registry.get("math", folder)
-    assert (task.source, task.evaluations[0].name) == ("local", "gsm8k")
-    assert [len(task.examples(split)) for split in ("train", "validation", "test")] == [2, math.HELD_OUT, 3]
-    assert task.examples("test")[0] == Example("Question: 2 + 2?\nAnswer:", " 2 + 2 = 4\n#### 4")
+    task = registry.get("math", Places(folder))
+    assert (task.source, task.evaluations[0].name) == ("gsm8k", "gsm8k")
+    assert [len(task.examples(split)) for split in ("train", "validation", "test")] == [18, 2, 3]
+    assert task.examples("test")[1] == Example("Question: 2 + 2? (1)\nAnswer:", " 2 + 2 = 4\n#### 4")
     assert set(task.examples("train")).isdisjoint(task.examples("test"))
 
 
 def test_the_held_out_rows_are_the_last(folder: Path) -> None:
     path = folder / "gsm8k/train.jsonl"
-    rows = [{"question": str(n), "answer": "#### 1"} for n in range(math.HELD_OUT + 2)]
+    rows = [{"question": str(n), "answer": "#### 1"} for n in range(10 * math.HELD_OUT + 2)]
     path.write_text("\n".join(map(json.dumps, rows)))
-    task = registry.get("math", folder)
-    assert [e.prompt for e in task.examples("train")] == ["Question: 0\nAnswer:", "Question: 1\nAnswer:"]
-    assert task.examples("validation")[0].prompt == "Question: 2\nAnswer:"
+    task = registry.get("math", Places(folder))
+    assert len(task.examples("train")) == 9 * math.HELD_OUT + 2
+    first = f"Question: {9 * math.HELD_OUT + 2}\nAnswer:"
+    assert (
+        task.examples("validation")[0].prompt == first and len(task.examples("validation")) == math.HELD_OUT
+    )
 
 
 def test_the_digest_follows_the_data(folder: Path) -> None:
-    before = registry.get("math", folder).digest, registry.general(folder).digest
-    assert before == (registry.get("math", folder).digest, registry.general(folder).digest)
+    before = registry.get("math", Places(folder)).digest, registry.general(folder).digest
+    assert before == (registry.get("math", Places(folder)).digest, registry.general(folder).digest)
     for name, changed in (
         ("gsm8k/test.jsonl", 0),
         ("winogrande/validation.jsonl", 1),
@@ -140,7 +149,7 @@ def test_the_digest_follows_the_data(folder: Path) -> None:
     ):
         path = folder / name
         path.write_text(path.read_text() + path.read_text().splitlines()[0])
-        after = registry.get("math", folder).digest, registry.general(folder).digest
+        after = registry.get("math", Places(folder)).digest, registry.general(folder).digest
         assert [a != b for a, b in zip(before, after, strict=True)] == [changed == 0, changed == 1]
         before = after
 
@@ -165,19 +174,16 @@ def test_an_unknown_name_is_told_the_nearest(name: str, near: str) -> None:
     assert "\n" not in str(told.value)
 
 
-@pytest.mark.parametrize("name", ["code", "instruct"])
-def test_no_real_form_yet(name: str, folder: Path) -> None:
-    with pytest.raises(TaskError, match=f"task '{name}' has no real data form.* expected math"):
-        registry.get(name, folder)
-
-
 def test_a_split_that_is_not_there() -> None:
     with pytest.raises(TaskError, match="no split 'dev'; expected one of train, validation, test"):
         registry.get("math").examples("dev")
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    for ask in (lambda: registry.get("math", tmp_path / "no"), lambda: registry.general(tmp_path / "no")):
+    for ask in (
+        lambda: registry.get("math", Places(tmp_path / "no")),
+        lambda: registry.general(tmp_path / "no"),
+    ):
         with pytest.raises(TaskError, match=r"no data folder '.*/no'"):
             ask()
 
@@ -186,7 +192,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(name: str, folder: Path) -> None:
     (folder / name).unlink()
     with pytest.raises(TaskError, match=rf"no data file {folder / name} \(No such file or directory\)"):
-        registry.get("math", folder) if name.startswith("gsm8k") else registry.general(folder)
+        registry.get("math", Places(folder)) if name.startswith("gsm8k") else registry.general(folder)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +243,7 @@ def test_a_malformed_row_is_named_by_file_and_line(name: str, line: str, told: s
     rows = path.read_text().splitlines()
     path.write_text("\n".join([rows[0], "", line, *rows[1:]]))
     with pytest.raises(TaskError, match=f"^{path}:3: .*{told}") as error:
-        registry.get("math", folder) if name.startswith("gsm8k") else registry.general(folder)
+        registry.get("math", Places(folder)) if name.startswith("gsm8k") else registry.general(folder)
     assert "\n" not in str(error.value)
 
 
@@ -253,7 +259,7 @@ def test_other_columns_may_be_of_any_type(folder: Path) -> None:
         path.write_text("\n".join(map(json.dumps, rows)))
     skills = registry.general(folder)
     assert skills.text is not None
-    scored = [*skills.evaluations, *registry.get("math", folder).evaluations, skills.text]
+    scored = [*skills.evaluations, *registry.get("math", Places(folder)).evaluations, skills.text]
     found = [set(evaluation.config["custom_dataset"]()["test"][0]) for evaluation in scored]
     asked = ["hellaswag/validation", "arc_challenge/test", "winogrande/validation", "gsm8k/test"]
     assert found == [*(set(ROWS[f"{name}.jsonl"]) for name in asked), {"page"}]
@@ -263,20 +269,20 @@ def test_other_columns_may_be_of_any_type(folder: Path) -> None:
 
 def test_files_that_hold_no_rows_or_too_few(folder: Path) -> None:
     path = folder / "gsm8k/train.jsonl"
-    path.write_text("\n".join(path.read_text().splitlines()[: math.HELD_OUT]))
-    with pytest.raises(TaskError, match=f"{path}: {math.HELD_OUT} rows; expected more than"):
-        registry.get("math", folder)
+    path.write_text(path.read_text().splitlines()[0])
+    with pytest.raises(TaskError, match=f"{path}: 1 rows leave none to train on; expected at least 3"):
+        registry.get("math", Places(folder))
     path.write_text("\n")
     with pytest.raises(TaskError, match=f"{path}: no rows"):
-        registry.get("math", folder)
+        registry.get("math", Places(folder))
     path.write_bytes(b"\xff\n")
-    with pytest.raises(TaskError, match=f"{path}: not UTF-8"):
-        registry.get("math", folder)
+    with pytest.raises(TaskError, match=f"{path}:1: not UTF-8"):
+        registry.get("math", Places(folder))
 
 
 def test_the_real_files_are_read_whole() -> None:
     data = real_data()
-    task = registry.get("math", data)
+    task = registry.get("math", Places(data))
     assert [len(task.examples(split)) for split in ("train", "validation", "test")] == [7000, 473, 1319]
     skills = registry.general(data)
     rows = [evaluation.config["custom_dataset"]()["test"] for evaluation in skills.evaluations]

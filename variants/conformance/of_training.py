@@ -147,25 +147,44 @@ def groups_are_complete(variant: Variant, probe: Probe) -> str:
 
 
 class Movement:
-    """Counts the numbers that move in a phase, and holds them against what the adapter says."""
+    """Counts the numbers that move in a phase, and holds them against what the adapter says.
 
-    def __init__(self) -> None:
+    Rows of a table that no batch looks up, such as positions beyond its length, count as if they moved. The
+    input embedding is no such table: the probe names every token.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
         self.last: dict[int, Tensor] = {}
         self.moved: dict[int, Tensor] = {}
+        self.reached: dict[int, Tensor] = {}
         self.count = 0
+        words = getattr(model, "get_input_embeddings", lambda: None)()
+        for module in model.modules():
+            if isinstance(module, nn.Embedding) and module is not words:
+                module.register_forward_hook(self._look_up)
+
+    def _look_up(self, table: nn.Module, args: object, found: object) -> None:
+        weight = table.get_parameter("weight")
+        self.reached.setdefault(id(weight), torch.zeros(len(weight), dtype=torch.bool, device=weight.device))
 
     def __call__(self, moment: str, adapter: Adapter, phase: int, total: Tensor) -> None:
         params = {id(p): p.detach() for group in adapter.groups() for p in group.params.values()}
         if moment == "backward":
             self.last = {key: p.clone() for key, p in params.items()}
+            for group in adapter.groups():
+                for p in group.params.values():
+                    if id(p) in self.reached and p.grad is not None:
+                        self.reached[id(p)] |= p.grad.any(dim=1)
         elif moment == "step":
             for key, p in params.items():
                 self.moved[key] = self.moved.get(key, torch.zeros_like(p, dtype=torch.bool)) | (
                     p != self.last[key]
                 )
         else:
+            for key in self.reached.keys() & self.moved.keys():
+                self.moved[key][~self.reached[key]] = True
             self.count = sum(int(entries.sum()) for entries in self.moved.values())
-            self.moved = {}
+            self.moved, self.reached = {}, {}
             if adapter.trainable() != self.count:
                 raise Fault(
                     f"phase {phase}: trainable() says {adapter.trainable()}, {self.count} numbers move"
@@ -186,7 +205,7 @@ def _count(variant: Variant, probe: Probe, steps: int) -> str:
     if max(sizes, default=0) > VOCABULARY:
         raise NotClaimed(f"a vocabulary of {max(sizes)} does not fit into one batch (at most {VOCABULARY})")
     adapter = attach(variant, probe, model)
-    movement = Movement()
+    movement = Movement(model)
     train(model, adapter, probe.tokens, steps, movement)
     return f"{movement.count} numbers"
 
