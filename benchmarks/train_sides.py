@@ -47,7 +47,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         heads=(32, 8, 64),
     ),
 }
-METHODS = {"LoRA r=16": "lora:rank=16", "FullFT": "fullft"}
+METHODS = {"LoRA r=16": "lora:rank=16,alpha=16", "FullFT": "fullft"}
 RATE = {"LoRA r=16": 1e-4, "FullFT": 1e-5}
 RANK = 16
 PROMPT = 4  # one token in so many belongs to the prompt
@@ -73,7 +73,8 @@ def model_of(shape: str, given: argparse.Namespace) -> Any:
     """A random model of this shape, the same weights every time."""
     size = dict(SHAPES[shape])
     heads, kv, head_dim = size.pop("heads")
-    config = transformers.CONFIG_MAPPING[size.pop("model_type")](
+    kind: Any = transformers.CONFIG_MAPPING[size.pop("model_type")]
+    config = kind(
         num_hidden_layers=size.pop("layers"),
         num_attention_heads=heads,
         num_key_value_heads=kv,
@@ -131,8 +132,8 @@ def with_peft(model: Any, spec: str) -> Any:
     starts = {name: site.A.detach().clone() for name, site in adapter.sites.items()}
     adapter.detach()
     config = peft.LoraConfig(r=RANK, lora_alpha=RANK, lora_dropout=0.0, target_modules="all-linear")
-    made = peft.get_peft_model(model, config)
-    layers = dict(made.base_model.model.named_modules())
+    made: Any = peft.get_peft_model(model, config)
+    layers: dict[str, Any] = dict(made.base_model.model.named_modules())
     assert starts.keys() == {n for n, layer in layers.items() if hasattr(layer, "lora_A")}
     for name, A in starts.items():
         layers[name].lora_A["default"].weight.data.copy_(A)

@@ -14,8 +14,8 @@ TFLOP/s are the products of one step (torch's counter) over its median seconds; 
 the rate that one large product reaches on the same device, type and run.
 
 --compile compiles the decoder's blocks on both sides. Its seconds are those of the first step less those of a
-later one; it pays back after `even` steps. Theirs is peft's model, AdamW (fused), clipping, a scheduler, an
-attention mask and labels, as transformers' Trainer has them.
+later one, and the command says after how many steps it pays back. Theirs is peft's model, AdamW (fused),
+clipping, a scheduler, an attention mask and labels, as transformers' Trainer has them.
 """
 
 from __future__ import annotations
@@ -164,10 +164,12 @@ def tables(rows: Sequence[Row], given: argparse.Namespace, rate: float) -> Itera
         yield table
 
 
-def even(row: Row, eager: float) -> str:
-    """After how many steps compiling has paid back, given the seconds of an eager step."""
+def paid(row: Row, eager: float) -> str:
+    """What compiling cost, and after how many steps it has paid back, given the seconds of an eager step."""
     saved = eager - row.seconds
-    return f"{row.compile_s / saved:.0f}" if row.compile_s is not None and saved > 0 else "never"
+    even = f"{(row.compile_s or 0) / saved:.0f} steps" if saved > 0 else "no number of steps"
+    times = f"{eager * 1e3:.1f} ms eager, {row.seconds * 1e3:.1f} ms compiled"
+    return f"compiled in {row.compile_s:.1f} s; {times}; pays back after {even}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -189,10 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given.compile = False
         for method, compiled in found.items():
             for one, eager in zip(compiled, measured(method, given, rate), strict=True):
-                told = f"{one.side}, {method}: compiled in {one.compile_s:.1f} s, eager step {eager.seconds * 1e3:.1f} ms"
-                console.print(
-                    f"{told}, compiled {one.seconds * 1e3:.1f} ms, even after {even(one, eager.seconds)} steps"
-                )
+                console.print(f"{one.side}, {method}: {paid(one, eager.seconds)}")
     if given.json:
         with open(given.json, "w", encoding="utf-8") as file:
             told = {"card_tflops": rate, "given": vars(given), "rows": [asdict(row) for row in rows]}

@@ -27,7 +27,8 @@ def encode(
     the prompt alone fills it, so that nothing is left to learn.
     """
     prompt = _by_template(example, tokenizer) if chat_template else _plain(example.prompt, tokenizer)
-    ids = [*prompt, *_ids(example.response, tokenizer), tokenizer.eos_token_id][:max_length]
+    response = example.reply if chat_template else example.response
+    ids = [*prompt, *_ids(response, tokenizer), tokenizer.eos_token_id][:max_length]
     first = max(1, len(prompt)) if loss_on == "response" else 1
     return Encoded(tuple(ids), first) if first < len(ids) else None
 

@@ -102,7 +102,7 @@ def extents(track: Track, specs: Sequence[Spec], request: Request) -> dict[str, 
         extent = Extent.of(recipe.examples, recipe.tokens)
         for file in registry.files(*spec, part and part.evaluations):
             source = catalogue.find(file)
-            if isinstance(source, catalogue.Source) and source.rows is None:
+            if isinstance(source, catalogue.Source) and source.large:
                 found[file] = extent
     return found
 

@@ -49,6 +49,7 @@ class Found:
     cost: Cost | None = None
     source: Source | None = None
     data: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     threads: int = 1
 
 
@@ -163,8 +164,8 @@ def _found(
         micro_batch=training.micro_batch,
         checkpointing=shop.setup.checkpointing,
         attention=getattr(shop.model.config, "_attn_implementation", None),
-        notes=[*training.notes, *shop.take_notes()],
     )
+    known["notes"] = [*training.notes, *known.get("notes", ())]
     return Found(
         cell=cell,
         status=status,
@@ -189,4 +190,5 @@ def scored(
     bits = take_bits(general, shop.general)
     target = {e.name: general.pop(e.name) for e in task.evaluations}
     found = {"target": target, "log_loss": losses, "general": general, "bits_per_byte": bits}
-    return {**found, "data": {**task.files, **shop.general.files}}
+    notes = [*task.notes, *shop.take_notes()]
+    return {**found, "data": {**task.files, **shop.general.files}, "notes": notes}

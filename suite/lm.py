@@ -1,9 +1,9 @@
 """lm-eval's view of a model under a route.
 
 `PackLM` is lm-eval's own Hugging Face model with the adapters routed around every forward and every
-generation, so that per-item outcomes are lm-eval's. It differs in two things that change no outcome: a
-sequence stops generating at its own first stop string instead of waiting for the whole batch, and text is
-scored in batches whose logits stay small.
+generation, so that per-item outcomes are lm-eval's. It differs in two things that change no outcome: texts
+are continued by `suite.decode`, where rows come and go, and text is scored in batches whose logits stay
+small. Where memory runs out it goes on with half the batch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
 from suite.decode import Decoder, out_of_memory, why_not
-from suite.rows import Ask
+from suite.rows import Ask, exact
 from suite.seeds import seed_for
 from tasks.interface import TaskError
 from variants.interface import Adapter
@@ -88,7 +88,7 @@ class PackLM(HFLM):
         decoder = Decoder(self.model, self.tokenizer, rows=self.batch_size, say=self.say)
         with self.route(), torch.no_grad():
             decoder(asks, done)
-        if self.model.dtype != torch.float32 and self.draw == 0:
+        if not exact(self.model) and self.draw == 0:
             self._generate_alone(requests, asks, found)
         return found
 

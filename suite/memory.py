@@ -80,9 +80,8 @@ def needs(folder: Path, variant: Variant, work: Work, device: str) -> Needs:
     model: Any = models.skeleton(folder, recipe.precision, work.attention)
     rows = [Encoded((0,) * work.length, 1)] * recipe.batch_size
     with ExitStack() as stack:
-        stack.enter_context(
-            dry(recipe.precision == "mixed", recipe.batching == "packed", experts_share(model))
-        )
+        mixed, packed = recipe.precision == "mixed", recipe.batching == "packed"
+        stack.enter_context(dry(mixed, packed, experts_share(model), device.startswith("cuda")))
         stack.enter_context(_one_start_a_shape(variant))
         stack.enter_context(models.checkpointing(model, work.checkpointing))
         stack.enter_context(patch("suite.train.check", lambda *_: None))  # it compares numbers

@@ -75,8 +75,6 @@ def places_of(request: Request, track: Track, specs: Sequence[Spec]) -> Places:
         return Places(own=own)
     files = needed(track, specs)
     if folder is None:
-        if request.offline:
-            raise UserError(f"--offline: track {track.name!r} needs --data, a folder that suite fetch made")
         from suite.fetch import cached_folder, extents
 
         folder = cached_folder(files, extents(track, specs, request))
@@ -105,9 +103,4 @@ def base_of(request: Request, track: Track, places: Places) -> tuple[str, Path]:
 
         if (fetched := model_folder(places.data, name)) is not None:
             return name, fetched
-        if request.offline:
-            raise UserError(
-                f"--offline: model {name!r} is neither a folder nor in {str(places.data)!r}; "
-                f"fetch it there with: suite fetch --model {name} --to {places.data}"
-            )
     return name, models.locate(name)

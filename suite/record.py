@@ -210,9 +210,6 @@ class Cost(Fact):
     )
     checkpointing: bool | None = Field(default=None, description="whether activations were recomputed")
     attention: str | None = Field(default=None, description="the attention kernel, as transformers calls it")
-    notes: list[str] = Field(
-        default_factory=list, description="what happened on the way, such as halved batches"
-    )
 
 
 class Provenance(Fact):
@@ -289,6 +286,9 @@ class Record(Fact):
     )
     cost: Cost | None = None
     source: Source | None = None
+    notes: list[str] = Field(
+        default_factory=list, description="what a reader should know: of the data, of training, of scoring"
+    )
     data: dict[str, str] = Field(
         default_factory=dict, description="file of the data folder -> SHA-256 of what was read of it"
     )

@@ -84,6 +84,13 @@ class Finished:
         return text
 
 
+def exact(model: PreTrainedModel) -> bool:
+    """Whether this model computes in float32 here and now, without autocast or the shorter TF32."""
+    device = model.device.type
+    short = device == "cuda" and torch.get_float32_matmul_precision() != "highest"
+    return model.dtype == torch.float32 and not torch.is_autocast_enabled(device) and not short
+
+
 class Choice:
     """Gives rows their next tokens: the likeliest, or one drawn at the row's temperature.
 
@@ -94,7 +101,7 @@ class Choice:
     def __init__(self, model: PreTrainedModel, reread: Callable[[Row], Tensor]) -> None:
         settings: Any = model.generation_config
         self.penalty = float(getattr(settings, "repetition_penalty", None) or 1.0)
-        self.settles_ties = model.dtype == torch.float32
+        self.settles_ties = exact(model)
         self.reread = reread
 
     def __call__(self, logits: Tensor, rows: Sequence[Row]) -> None:

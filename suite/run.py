@@ -216,5 +216,6 @@ def record_of(found: Found, before: Scores | None, made: Any) -> Record:
         cost=found.cost,
         source=found.source,
         data=found.data,
+        notes=found.notes,
         provenance=made,
     )

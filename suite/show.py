@@ -61,6 +61,8 @@ def view(record: Record) -> Group:
         *_costs(record),
         ("made", f"{record.provenance.created or ABSENT} on {record.provenance.device or ABSENT}"),
         ("command", record.provenance.command),
+        *[("note", note) for note in record.notes],
+        *[("data", f"{file}, SHA-256 {sha[:16]}...") for file, sha in record.data.items()],
         *_sources(record),
     ]:
         facts.add_row(Text(name, style="dim"), Text(value))

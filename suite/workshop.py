@@ -51,6 +51,7 @@ class Workshop:
 
     def __call__(self, job: Any, report: Report) -> Any:
         """Run one job."""
+        self._notes.clear()
         return job.run(self, report)
 
     def open(self, precision: str, folder: Path | None = None) -> None:

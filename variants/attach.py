@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from variants import experts, export, targets
+from variants import experts, export, parking, targets
 from variants.freeze import Freeze
 from variants.interface import Adapter, Calibration, Group, Variant, VariantError
 from variants.site import Experts, LowRank, Site, generator
@@ -56,6 +56,7 @@ class SiteVariant(Variant):
 
     def attach(self, model: nn.Module, seed: int, calibration: Calibration | None = None) -> SiteAdapter:
         self.check(model)
+        parking.bring_back(model.modules())
         with torch.no_grad():
             sites = self.sites(model, seed, calibration)
         adapter = SiteAdapter(self, model, seed, sites)
@@ -98,6 +99,7 @@ class SiteAdapter(Adapter):
 
     @torch.no_grad()
     def deltas(self) -> Iterator[tuple[str, Tensor]]:
+        parking.bring_back(map(self.model.get_submodule, self._replaced()))
         for name, site in self.sites.items():
             key = name if site.of_parameter else f"{name}.weight"
             weight = self.model.get_parameter(key)
@@ -107,11 +109,16 @@ class SiteAdapter(Adapter):
                 yield key, site.delta(weight)
 
     def export(self, folder: Path | str) -> Path:
+        parking.bring_back(map(self.model.get_submodule, self._replaced()))
         return export.write(self, Path(folder))
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """The sites know the moment (for dropout), and fused experts run on their adapted weights."""
+        """The sites know the moment (for dropout), and fused experts run on their adapted weights.
+
+        Pretrained weights that sites stand in for are parked.
+        """
+        parking.park(self.model, self._replaced())
         moment = None if self.step is None else (self.phase, self.step)
         for site in self.sites.values():
             site.moment, site.tokens = moment, self.tokens
@@ -122,3 +129,8 @@ class SiteAdapter(Adapter):
         if self.attached:
             self.attached = False
             Freeze.remove(self)
+            parking.release(self.model, self._replaced())
+
+    def _replaced(self) -> list[str]:
+        """The layers whose weight a site of this adapter stands in for."""
+        return [name for name, site in self.sites.items() if site.base is not None]

@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from variants import plain
+from variants import parking, plain
 from variants.freeze import Freeze
 from variants.interface import Adapter, Calibration, Group, Variant
 
@@ -31,6 +31,7 @@ class FullFT(Variant):
     trains_base: ClassVar[bool] = True
 
     def attach(self, model: nn.Module, seed: int, calibration: Calibration | None = None) -> FullAdapter:
+        parking.bring_back(model.modules())
         adapter = FullAdapter(self, model, seed)
         Freeze.add(adapter)
         return adapter

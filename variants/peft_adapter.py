@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from variants import parking
 from variants.dropout import by_token
 from variants.freeze import Freeze
 from variants.interface import Adapter, Group, Variant, VariantError
@@ -34,6 +35,7 @@ class PeftAdapter(Adapter):
 
     def __init__(self, variant: Variant, model: nn.Module, seed: int, config: Any) -> None:
         super().__init__(variant, model, seed)
+        parking.bring_back(model.modules())
         self._mount = Mount(model)
         Freeze.add(self)
         try:

@@ -24,7 +24,7 @@ def added(x: Tensor, y: Tensor, A: Tensor, B: Tensor, scale: float) -> Tensor:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, A: Tensor, B: Tensor, scale: float) -> Tensor:
-    """W x + b + scale * B(A x) for a frozen weight [d_out, d_in], of which the backward is one product too."""
+    """W x + b + scale * B(A x) for a frozen weight [d_out, d_in], whose own product is added to."""
     return _Linear.apply(x, weight, bias, A, B, scale)  # pyright: ignore[reportReturnType]
 
 

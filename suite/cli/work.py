@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.app import ModelOption, TasksOption, TrackOption, app, one_line_errors
+from suite.cli.app import INTERRUPTED, ModelOption, TasksOption, TrackOption, app, one_line_errors
 
 
 @app.command()
@@ -20,8 +20,12 @@ def fetch(
     tokens: Annotated[str | None, typer.Option(help="Tokens of each large training set.")] = None,
 ) -> None:
     """Make a folder with everything that a track needs, for machines without a network."""
-    with one_line_errors():
-        from suite.fetch import command
-        from suite.request import Request
+    try:
+        with one_line_errors():
+            from suite.fetch import command
+            from suite.request import Request
 
-        command(Request(track=track, model=model, tasks=tasks, examples=examples, tokens=tokens), to)
+            command(Request(track=track, model=model, tasks=tasks, examples=examples, tokens=tokens), to)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; what came is kept in {to}; the same command goes on", err=True)
+        raise typer.Exit(INTERRUPTED) from None

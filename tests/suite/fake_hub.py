@@ -167,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         if file in self.server.wrong:
             data = bytes(len(data))
         time.sleep(self.server.delay_s)
-        if self.knows_ranges and (asked := self.headers.get("Range")):
+        if self.server.knows_ranges and (asked := self.headers.get("Range")):
             start, end = (int(part) for part in asked.removeprefix("bytes=").split("-"))
             return self._answer(data[start : end + 1], 206)
         return self._answer(data)

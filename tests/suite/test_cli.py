@@ -64,7 +64,6 @@ MISTAKES = [
     (["--workers", "0"], "--workers '0': expected a whole number, 1 or more"),
     (["--workers", "²"], "--workers '²': expected a whole number, 1 or more"),
     (["--device", "cuda:²"], "unknown device 'cuda:²'"),
-    (["--track", "open", "--offline"], "--offline: track 'open' needs --data"),
     (["--track", "pocket", "--data", "."], "track 'pocket' runs on the embedded world and reads no data"),
     (["--tasks", "math:metamathqa"], "track 'pocket' runs on the embedded world; use --track open"),
     (["--tasks", "math:own"], "trains on rows of your own; give them with --data FILE.jsonl"),

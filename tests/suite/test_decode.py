@@ -9,6 +9,9 @@ from typing import Any, cast
 
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.decoders import Metaspace
+from tokenizers.models import WordLevel
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -26,12 +29,14 @@ from transformers import (
     MixtralForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3ForCausalLM,
+    RepetitionPenaltyLogitsProcessor,
 )
 
 from suite.decode import Decoder, why_not
-from suite.rows import Ask
+from suite.rows import Ask, Finished, Row
 from tasks import pocket, registry
 
 BASE = Path(pocket.__file__).parent / "base"
@@ -166,6 +171,20 @@ def test_a_stop_string_is_found_however_it_is_written(
     assert words.decode(tokens) == "xQuestion:"
 
 
+def test_a_stop_string_may_end_in_a_blank_that_no_token_shows(llama: PreTrainedModel) -> None:
+    pieces = Tokenizer(WordLevel({"</s>": 0, "▁so": 1, "▁": 2, "▁it": 3}, unk_token="</s>"))
+    pieces.decoder = Metaspace()
+    finished = Finished(llama, PreTrainedTokenizerFast(tokenizer_object=pieces, eos_token="</s>"))
+    assert finished.tokenizer.decode([2]) == "" and finished.tokenizer.decode([1, 2]) == "so "
+    ask = Ask([3], 9, ("so ",))
+    assert [finished(Row(ask, 0, new)) for new in ([1], [1, 2], [3, 2], [3, 1, 3])] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("ends", [[7, 9], 9])
 def test_the_ends_of_the_generation_settings_are_kept(
@@ -187,7 +206,11 @@ def test_repetition_is_penalised_as_in_generate(
     plain = Decoder(llama, words)(asks)
     cast(Any, llama.generation_config).repetition_penalty = 1.8
     theirs = [alone(llama, words, ask) for ask in asks]
-    assert Decoder(llama, words)(asks) == theirs != plain
+    decoder = Decoder(llama, words)
+    assert decoder(asks) == theirs != plain
+    logits, row = torch.randn(1, 1536), Row(Ask([5, 6, 7, 8, 9], 3), 0, [10, 11])
+    expected = RepetitionPenaltyLogitsProcessor(1.8)(torch.tensor([[5, 6, 7, 8, 9, 10, 11]]), logits)
+    assert torch.equal(decoder.choose._penalised(logits, [row]), cast(torch.Tensor, expected))
 
 
 @pytest.mark.parametrize(

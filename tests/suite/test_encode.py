@@ -40,7 +40,7 @@ def test_plain_text_is_learned_whole_in_pieces(tokenizer: PreTrainedTokenizerFas
     learned = [token for row in found for token in row.ids[row.first :]]
     assert tokenizer.decode(learned) == text[1:] + "<eos>"
     assert all(row.first == 1 for row in found)
-    assert encode_all([Example("", "abc")], tokenizer, 10, "response")[0].ids == found[0].ids[:3] + (0,)
+    assert encode_all([Example("", "abc")], tokenizer, 10, "response")[0].ids == (*found[0].ids[:3], 0)
 
 
 def test_a_budget_of_tokens_ends_the_data(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -73,6 +73,6 @@ def test_what_a_template_cannot_do_is_one_line(
     ):
         encode(Example("a", "b"), tokenizer, 99, "response", chat_template=True)
     chatty.chat_template = "{{ raise_exception('no system role') }}"
-    with pytest.raises(UserError, match="refuses a conversation of system, user .*no system role"):
+    with pytest.raises(UserError, match=r"refuses a conversation of system, user .*no system role"):
         turns = (("system", "s"), ("user", "a"))
         encode(Talk("", "b", turns), chatty, 99, "response", chat_template=True)

@@ -1,4 +1,4 @@
-"""What the settings of an evaluation change: shots, lengths, drawn answers, chat templates; and what is told."""
+"""What the settings of an evaluation change (shots, lengths, drawn answers, chat template); what is told."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ def test_shots(score: Scored, prompts: list[str]) -> None:
     assert score(registry.general().evaluations, shots=3, limit=1)  # 0-shot, whatever is asked
 
 
-def test_lengths(score: Scored, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
+def test_lengths(score: Scored) -> None:
     asked = registry.get("math").evaluations
     whole, short = (score(asked, max_new_tokens=most)["pocket_math"] for most in (None, 7))
     for item, cut in zip(whole.items, short.items, strict=True):
-        assert item.response and item.response.encode()[:4] == (cut.response or "").encode()[:4]
-        assert len(tokenizer.encode(cut.response or "")) <= 7 < len(tokenizer.encode(item.response))
+        assert item.response and cut.response and item.response[:3] == cut.response[:3]
+        assert len(cut.response) <= 7 < len(item.response)
     told = "pocket_math generates up to 9000 tokens, .* is 8192; set max_new_tokens well below 8192"
     with pytest.raises(TaskError, match=told):
         score(asked, max_new_tokens=9000)
@@ -167,15 +167,16 @@ def test_chat_template(score: Scored, prompts: list[str], tokenizer: PreTrainedT
 def test_cut_prompts_are_counted_and_told(make_model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
     sizes = {"vocab_size": len(tokenizer), "pad_token_id": 0, "bos_token_id": None, "eos_token_id": 0}
     asked = [*registry.get("math").evaluations, *registry.general().evaluations[:1]]
-    long = asked[0].config["custom_dataset"]()["test"][:6]["question"]
-    room = sorted(len(f"Question: {text}\nAnswer:".encode()) for text in long)[2]  # three are longer
+    lengths = sorted(len(example.prompt.encode()) for example in registry.get("math").examples("test")[:6])
+    room = lengths[2]
+    longer = sum(length > room for length in lengths)
     small = make_model(**sizes, max_position_embeddings=room + 8)
     how, notes = EvaluationSettings(target=[], general=[], max_new_tokens=8), []
     found = evaluate(small, tokenizer, asked, settings=how, limit=6, on_note=notes.append)
-    assert found["pocket_math"].metrics["truncated_prompts"] == 3
+    assert found["pocket_math"].metrics["truncated_prompts"] == longer >= 2
     assert (
         notes[0]
-        == "pocket_math: 3 requests were longer than the context and lost the beginning of the prompt"
+        == f"pocket_math: {longer} requests were longer than the context and lost the beginning of the prompt"
     )
     told = {
         name: s.metrics["truncated_prompts"] for name, s in found.items() if "truncated_prompts" in s.metrics
@@ -190,6 +191,9 @@ def test_what_a_batch_changes_is_measured_in_bfloat16_alone(
     how = EvaluationSettings(target=[], general=[], max_new_tokens=8)
     plain = evaluate(model, tokenizer, asked, settings=how, limit=12)
     assert [found.batch_changes for found in plain.values()] == [None, None]
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = evaluate(model, tokenizer, asked, settings=how, limit=12)["pocket_math"].batch_changes
+    assert mixed is not None and (mixed * 8).is_integer()
     coarse = evaluate(model.to(torch.bfloat16), tokenizer, asked, settings=how, limit=12)
     share = coarse["pocket_math"].batch_changes
     assert share is not None and 0 <= share <= 1 and (share * 8).is_integer()

@@ -151,9 +151,12 @@ def test_mbpp(limit: int | None, data: Path, score: Callable[..., Score]) -> Non
         }
         return f"{found}\n[DONE] and no more of this"
 
+    # The stock task runs no set-up code, so that the row which needs some cannot pass.
+    passing = [float(not row["test_setup_code"]) for row in there[:limit]]
+    assert len(passing) - sum(passing) == (1 if limit is None else 0)
     found = score("mbpp", right, limit)
-    assert [item.correct for item in found.items] == [1] * (limit or len(there))
-    assert found.value == 1
+    assert [item.correct for item in found.items] == passing
+    assert found.value == sum(passing) / len(passing)
     found = score("mbpp", lambda prompt: "def wrong():\n    return 0\n[DONE]", limit)
     assert {item.correct for item in found.items} == {0} and found.value == 0
 
@@ -200,7 +203,7 @@ def obeying(row: Row) -> str:
     body = [SENTENCE.replace(",", ""), *(f"{word} is a word of it." for word in asked.get("keywords", ()))]
     body += [f"Here is *point {i}* of them." for i in range(asked.get("num_highlights") or 0)]
     body += [f"It says [thing {i}] there." for i in range(asked.get("num_placeholders") or 0)]
-    body += body[:1] * ((asked.get("num_words") or 0) // 10)
+    body += body[:1] * ((asked.get("num_words") or 0) // 18)  # words of that sentence
     parts = [" ".join(body)]
     parts += [f"This is part {i} of it." for i in range(1, asked.get("num_paragraphs") or 1)]
     text = "\n***\n".join(parts)

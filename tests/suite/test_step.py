@@ -273,11 +273,15 @@ from variants import registry
 
 model = build("llama", num_hidden_layers=1)
 rows = [Encoded(tuple(range(3, 103)), 4)] * 96
-train(model, [Member(registry.parse("lora:rank=2").attach(model, 0), rows[:2], Recipe(steps=1, batch_size=2), 1e-3, (0,))], 0)
+
+def member(size, steps):
+    adapter = registry.parse("lora:rank=2").attach(model, 0)
+    return Member(adapter, rows[:size], Recipe(steps=steps, batch_size=size), 1e-3, (0,))
+
+train(model, [member(2, 1)], 0)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 20 * 2**20,) * 2)
-member = Member(registry.parse("lora:rank=2").attach(model, 0), rows, Recipe(steps=2, batch_size=96), 1e-3, (0,))
-(found,) = train(model, [member], 0)
+(found,) = train(model, [member(96, 2)], 0)
 print(found.status, found.micro_batch, len(found.curve), *found.notes, sep="|")
 """
 

@@ -1,0 +1,301 @@
+"""`suite doctor`: what a model is, what each variant needs on this device, and what is not there yet.
+
+Nothing is trained, and of a model on the hub only configuration and tokenizer are fetched.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from suite import architecture
+from suite import model as models
+from suite import track as tracks
+from suite.errors import UserError
+from suite.request import Request, counted
+from suite.words import count
+
+if TYPE_CHECKING:
+    from suite.track import Track
+    from tasks.interface import Places
+    from variants.interface import Variant
+
+GIB = 2**30
+MARKS = {"ok": "[green]ok[/]", "missing": "[bold red]missing[/]", "note": "[dim]note[/]"}
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What a configuration says: numbers of the whole model, of its embeddings, and the context in tokens."""
+
+    name: str
+    architecture: str
+    parameters: int
+    embedding: int
+    tied: bool
+    context: int | None
+    attention: str
+
+
+@dataclass(frozen=True)
+class Demand:
+    """One variant on this model: bytes at the peak of a step, or why there is no such thing.
+
+    `micro_batch` are the rows that fit through the model at once, None if not even one does.
+    """
+
+    variant: str
+    precision: str
+    adapted: dict[str, int]
+    trainable: int | None = None
+    peak: int | None = None
+    fits: bool = False
+    micro_batch: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a run needs or may want."""
+
+    what: str
+    state: Literal["ok", "missing", "note"]
+    told: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All of it; `free` are the bytes of the device that are free now."""
+
+    model: Anatomy
+    device: str
+    free: int
+    batch: int
+    length: int
+    demands: Sequence[Demand]
+    findings: Sequence[Finding]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every variant can run as asked: a step in micro-batches counts."""
+        missing = any(finding.state == "missing" for finding in self.findings)
+        return not missing and all(demand.micro_batch for demand in self.demands)
+
+
+def command(
+    model: str | None,
+    variants: str | None,
+    track: str | None,
+    batch: str | None,
+    length: str | None,
+    data: str | None,
+    device: str,
+    as_json: bool,
+) -> bool:
+    """Examine, print, and say whether all can run. Raises UserError, VariantError."""
+    from rich.console import Console
+
+    with Console(stderr=True).status("looking at the model"):
+        found = examine(model, variants, track, batch, length, data, device)
+    if as_json:
+        print(json.dumps({**asdict(found), "ok": found.ok}, indent=2))
+    else:
+        show(found, Console())
+    return found.ok
+
+
+def examine(
+    model: str | None = None,
+    variants: str | None = None,
+    track: str | None = None,
+    batch: str | None = None,
+    length: str | None = None,
+    data: str | None = None,
+    device: str = "auto",
+) -> Diagnosis:
+    """The diagnosis behind the flags as typed; what is not given is the track's."""
+    from suite.memory import capacity
+    from suite.plan import track_of
+    from tasks.interface import Places
+    from variants import registry
+
+    request = Request(variants=variants, track=track, model=model, data=(data,) if data else ())
+    chosen, (folder, own) = track_of(request), request.folders()
+    places = Places(data=folder, own=own)
+    recipe = chosen.recipe_for(next(iter(chosen.tasks)))
+    rows = counted("--batch", batch) or recipe.batch_size
+    tokens = counted("--length", length) or max(chosen.recipe_for(t).max_length for t in chosen.tasks)
+    on = models.resolve_device(device)
+    name = chosen.base if model is None else model
+    place = _place(name, places)
+    free = capacity(on)
+    recipe = recipe.model_copy(update={"batch_size": rows, "max_length": tokens})
+    wanted = registry.parse_list(",".join(chosen.variants) if variants is None else variants)
+    demands = [_demand(place, variant, recipe, on, free) for variant in wanted]
+    findings = [*_of_model(name, place, tokens), *_of_track(chosen, places), *_of_packages(on)]
+    return Diagnosis(_anatomy(name, place), on, free, rows, tokens, demands, findings)
+
+
+def _place(name: str, places: Places) -> Path:
+    """The folder of the configuration: fetched with the data, or the base's own."""
+    from suite.manifest import model_folder
+
+    here = name in models.SHIPPED or Path(name).expanduser().is_dir()
+    fetched = None if here or places.data is None else model_folder(places.data, name)
+    return fetched or models.locate(name, weights=False)
+
+
+def _anatomy(name: str, folder: Path) -> Anatomy:
+    model: Any = models.skeleton(folder)
+    ends = [model.get_input_embeddings(), model.get_output_embeddings()]
+    held = {id(end.weight): end.weight.numel() for end in ends if end is not None}
+    return Anatomy(
+        name=name,
+        architecture=type(model).__name__,
+        parameters=sum(p.numel() for p in model.parameters()),
+        embedding=sum(held.values()),
+        tied=len(held) < 2,
+        context=architecture.context_length(folder),
+        attention=model.config._attn_implementation,
+    )
+
+
+def _demand(folder: Path, variant: Variant, recipe: Any, device: str, free: int) -> Demand:
+    """What a variant needs; one that does not fit this model is told, not raised."""
+    from suite.memory import Work, fits, largest_micro_batch, needs
+    from suite.plan import precision
+    from variants import VariantError
+
+    kind = precision(device, variant.trains_base)
+    work = Work(recipe.model_copy(update={"precision": kind}), recipe.max_length)
+    try:
+        whole = needs(folder, variant, work, device)
+        size = recipe.batch_size
+        if not fits(whole.peak, free):
+            size, _ = largest_micro_batch(folder, variant, work, device, free)
+    except VariantError as error:
+        return Demand(str(variant), kind, {}, error=str(error))
+    adapted = dict(Counter(_leaf(name) for name in whole.adapted))
+    return Demand(str(variant), kind, adapted, whole.trainable, whole.peak, fits(whole.peak, free), size)
+
+
+def _of_model(name: str, folder: Path, length: int) -> Iterator[Finding]:
+    yield _weights(name, folder)
+    context = architecture.context_length(folder)
+    if context is not None and length > context:
+        yield Finding("context", "missing", f"{length} tokens a row, the model takes {context}: --length")
+    try:
+        found: Any = models.tokenizer(folder)
+        models.check_vocabulary(folder, found)
+    except UserError as error:
+        yield Finding("tokenizer", "missing", str(error))
+        return
+    yield Finding("tokenizer", "ok", f"{len(found):,} tokens, end of text {found.eos_token!r}")
+    if found.pad_token_id == found.eos_token_id:
+        yield Finding("padding", "note", "no padding token of its own: rows are filled with end of text")
+    if not found.chat_template:
+        yield Finding("chat template", "note", "none: --chat-template cannot be used")
+
+
+def _weights(name: str, folder: Path) -> Finding:
+    """Whether they lie here, or how much is to be fetched."""
+    files = sorted(folder.glob("*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        needed = set(json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values())
+        if lacking := sorted(needed - {file.name for file in files}):
+            return Finding(
+                "weights", "missing", f"{len(lacking)} of {len(needed)} files, such as {lacking[0]}"
+            )
+    if files:
+        size = sum(file.stat().st_size for file in files)
+        return Finding("weights", "ok", f"{_gib(size)} in {len(files)} file(s)")
+    if name in models.SHIPPED or Path(name).expanduser().is_dir():
+        return Finding("weights", "missing", f"no *.safetensors in {str(folder)!r}")
+    from suite import hub
+
+    repository, _, revision = name.partition("@")
+    try:
+        remote = hub.files(hub.resolve("model", repository, revision or None))
+    except UserError as error:
+        return Finding("weights", "missing", str(error))
+    sizes = [file.size for file in remote if file.path.endswith(".safetensors")]
+    if not sizes:
+        return Finding("weights", "missing", "the repository has no safetensors; nothing else is read")
+    return Finding("weights", "note", f"to be fetched: {_gib(sum(sizes))} in {len(sizes)} file(s)")
+
+
+def _of_track(track: Track, places: Places) -> Iterator[Finding]:
+    """What its tasks read, and the sandbox for those that run code."""
+    from suite.places import Spec, needed
+    from tasks import registry, sandbox
+
+    specs = [Spec(*registry.split_spec(text)) for text in track.tasks]
+    if track.needs_data and places.data is None:
+        yield Finding(
+            "data", "note", f"fetched from the hub at the first run: {len(needed(track, specs))} files"
+        )
+    elif track.needs_data and places.data is not None:
+        lacking = [file for file in needed(track, specs) if not (places.data / file).is_file()]
+        told = f"{len(lacking)} file(s), such as {lacking[0]}; suite fetch brings them" if lacking else "all"
+        yield Finding("data", "missing" if lacking else "ok", f"{told} (track {track.name})")
+    pocket = [spec.name for spec in specs if spec.name in registry.pocket_names()]
+    if any(evaluation.runs_code for name in pocket for evaluation in registry.get(name).evaluations):
+        reason = sandbox.available()
+        yield Finding("sandbox", "missing" if reason else "ok", reason or "model-written code is isolated")
+
+
+def _of_packages(device: str) -> Iterator[Finding]:
+    """Kernels that a GPU may use; without them the suite's own or torch's are used."""
+    if not device.startswith("cuda"):
+        return
+    from importlib.util import find_spec
+
+    for package, told in (
+        ("flash_attn", "--attention flash_attention_2"),
+        ("bitsandbytes", "its NF4 kernels"),
+    ):
+        if find_spec(package) is None:
+            yield Finding(package, "note", f"not installed: no {told}")
+
+
+def show(found: Diagnosis, console: Any) -> None:
+    """The diagnosis as tables."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    model = found.model
+    console.print(
+        f"[bold]{escape(model.name)}[/]: {model.architecture}, {count(model.parameters)} parameters, "
+        f"{count(model.embedding)} of them in embeddings{' (tied)' if model.tied else ''}; "
+        f"context {model.context or 'not said'}, attention {model.attention}"
+    )
+    table = Table(box=box.SIMPLE_HEAD, title=f"{found.batch} rows of {found.length} tokens, {found.device}")
+    for name in ("variant", "base", "layers", "trainable", "memory", f"of {_gib(found.free)} free"):
+        table.add_column(name, justify="left" if name in ("variant", "layers") else "right", overflow="fold")
+    for one in found.demands:
+        layers = ", ".join(f"{times} {leaf}" for leaf, times in one.adapted.items())
+        table.add_row(one.variant, one.precision, one.error or layers, count(one.trainable), *_verdict(one))
+    console.print(table)
+    for finding in found.findings:
+        console.print(f"{MARKS[finding.state]} {finding.what}: {escape(finding.told)}")
+
+
+def _verdict(one: Demand) -> tuple[str, str]:
+    if one.peak is None:
+        return "", "[bold red]cannot run[/]"
+    told = "[green]fits[/]" if one.fits else f"[yellow]micro-batch {one.micro_batch}[/]"
+    return _gib(one.peak), told if one.micro_batch else "[bold red]not one row fits[/]"
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.2f} GiB"
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2] or name
