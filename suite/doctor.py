@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from suite import architecture
 from suite import model as models
-from suite import track as tracks
 from suite.errors import UserError
 from suite.request import Request, counted
 from suite.words import count
@@ -176,11 +175,11 @@ def _demand(folder: Path, variant: Variant, recipe: Any, device: str, free: int)
         whole = needs(folder, variant, work, device)
         size = recipe.batch_size
         if not fits(whole.peak, free):
-            size, _ = largest_micro_batch(folder, variant, work, device, free)
+            size = largest_micro_batch(folder, variant, work, device, free)
     except VariantError as error:
-        return Demand(str(variant), kind, {}, error=str(error))
+        return Demand(_spec(variant), kind, {}, error=str(error))
     adapted = dict(Counter(_leaf(name) for name in whole.adapted))
-    return Demand(str(variant), kind, adapted, whole.trainable, whole.peak, fits(whole.peak, free), size)
+    return Demand(_spec(variant), kind, adapted, whole.trainable, whole.peak, fits(whole.peak, free), size)
 
 
 def _of_model(name: str, folder: Path, length: int) -> Iterator[Finding]:
@@ -279,11 +278,27 @@ def show(found: Diagnosis, console: Any) -> None:
     for name in ("variant", "base", "layers", "trainable", "memory", f"of {_gib(found.free)} free"):
         table.add_column(name, justify="left" if name in ("variant", "layers") else "right", overflow="fold")
     for one in found.demands:
-        layers = ", ".join(f"{times} {leaf}" for leaf, times in one.adapted.items())
-        table.add_row(one.variant, one.precision, one.error or layers, count(one.trainable), *_verdict(one))
+        table.add_row(
+            one.variant, one.precision, one.error or _layers(one), count(one.trainable), *_verdict(one)
+        )
     console.print(table)
     for finding in found.findings:
         console.print(f"{MARKS[finding.state]} {finding.what}: {escape(finding.told)}")
+
+
+def _layers(one: Demand) -> str:
+    """ "16 x q_proj, k_proj; 1 x lm_head"."""
+    times: dict[int, list[str]] = {}
+    for leaf, count_ in one.adapted.items():
+        times.setdefault(count_, []).append(leaf)
+    return "; ".join(f"{n} x {', '.join(leaves)}" for n, leaves in times.items())
+
+
+def _spec(variant: Variant) -> str:
+    """As typed: its label, and the settings that are not the usual ones."""
+    usual = type(variant).example().settings()
+    own = [f"{k}={v}" for k, v in variant.settings().items() if usual.get(k) != v]
+    return f"{variant.label}:{','.join(own)}" if own else variant.label
 
 
 def _verdict(one: Demand) -> tuple[str, str]:

@@ -67,7 +67,7 @@ def pieces(
     All but the first piece begin with the last token of the one before, so that every token of the text is
     learned once.
     """
-    if example.prompt or getattr(example, "turns", ()):
+    if example.prompt or example.turns:
         one = encode(example, tokenizer, max_length, loss_on, chat_template)
         yield from () if one is None else (one,)
         return
@@ -94,7 +94,7 @@ def _by_template(example: Example, tokenizer: Any) -> list[int]:
         raise UserError(
             "the tokenizer has no chat template; take a model that has one, or chat_template=false"
         )
-    turns = getattr(example, "turns", ()) or (("user", example.prompt),)
+    turns = example.turns or (("user", example.prompt),)
     messages = [{"role": role, "content": text} for role, text in turns]
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from suite.errors import UserError
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 FLASH = "flash_attention_2"
+CACHES = ("past_key_values", "past_key_value", "layer_past", "cache_params")
 
 
 def check_attention(attention: str | None, precision: str, device: str) -> None:
@@ -53,5 +54,16 @@ def checkpointing(model: PreTrainedModel, on: bool) -> Iterator[None]:
     with ExitStack() as stack:
         for block in blocks:
             stack.callback(restore, block, block.__dict__.get("forward"))
-            block.__dict__["forward"] = partial(checkpoint, block.forward, use_reentrant=False)
+            block.__dict__["forward"] = partial(_again, checkpoint, block.forward)
         yield
+
+
+def _again(checkpoint: Callable[..., Any], forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """A block's forward under a checkpoint, without the cache, which a second forward would fill again."""
+    import torch
+
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    off = {key: None for key in CACHES if kwargs.get(key) is not None}
+    off |= {"use_cache": False} if kwargs.get("use_cache") else {}
+    return checkpoint(forward, *args, use_reentrant=False, **(kwargs | off))

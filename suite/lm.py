@@ -26,6 +26,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
 from suite.decode import Decoder, out_of_memory, why_not
+from suite.endings import Pair, loglikelihoods
 from suite.rows import Ask, exact
 from suite.seeds import seed_for
 from tasks.interface import TaskError
@@ -157,11 +158,13 @@ class PackLM(HFLM):
     def _loglikelihood_tokens(
         self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
-        for (_, context, continuation), name in zip(requests, self.scored, strict=False):
+        owners, self.scored = self.scored, []
+        for (_, context, continuation), name in zip(requests, owners, strict=False):
             self.truncated[name] += len(context) + len(continuation) > self.max_length + 1
-        self.scored = []
         while True:
             try:
+                if owners and self.undecodable is None:
+                    return self._with_shared_starts(requests)
                 return super()._loglikelihood_tokens(requests, disable_tqdm=True, override_bs=override_bs)
             except RuntimeError as error:
                 if not out_of_memory(error) or self.batch_size_per_gpu <= 1:
@@ -169,6 +172,23 @@ class PackLM(HFLM):
             self.batch_size_per_gpu //= 2
             torch.cuda.empty_cache()
             self.say(f"memory ran out while scoring; went on with {self.batch_size_per_gpu} rows at a time")
+
+    def _with_shared_starts(
+        self, requests: Sequence[tuple[Any, list[int], list[int]]]
+    ) -> list[tuple[float, bool]]:
+        """What lm-eval's own loop gives; a context too long loses its beginning, as there."""
+        pairs = []
+        for _, context, continuation in requests:
+            assert len(continuation) <= self.max_length, (
+                f"an ending of {len(continuation)} tokens does not fit"
+            )
+            pairs.append(Pair(tuple(context[len(continuation) - self.max_length - 1 :]), tuple(continuation)))
+
+        def done(number: int) -> None:
+            self.cache_hook.add_partial("loglikelihood", requests[number][0], None)
+
+        with self.route(), torch.no_grad():
+            return loglikelihoods(self.model, pairs, rows=self.batch_size, done=done)
 
     def _model_call(self, inps: Tensor, *rest: Any, **more: Any) -> Tensor:
         with self.route():

@@ -7,6 +7,8 @@ are there from the second step on, the one that is counted), a quantised base in
 
 On CUDA the record holds what the allocator gave out at most, which differs in this:
 - it rounds every tensor up to 512 bytes: nothing, next to activations;
+- what no operation touches counts too, such as the weights that full fine-tuning trains a copy of: they are
+  touched here (but for quantised bases, whose dense weights wait in host memory);
 - cuBLAS keeps a workspace there: WORKSPACE is added;
 - attention: SDPA takes flash or memory-efficient kernels, which keep their output and one number per row as
   the CPU's flash kernel does, so that one rule counts for both (`suite.meta`); eager attention keeps its
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 WORKSPACE = 32 << 20  # bytes of cuBLAS on Hopper; about 8 MiB on older cards
 MARGIN = 0.05  # of the device, left free
 STEPS = 2
+TOLD = 2  # micro-batches: with the second one there are gradients beside its activations
 OBSERVED = 2  # rows that a data-driven start is shown here: their number changes no shape
 
 
@@ -76,7 +79,8 @@ def needs(folder: Path, variant: Variant, work: Work, device: str) -> Needs:
     from suite.meta import dry
     from suite.train import Member, train
 
-    recipe = work.recipe.model_copy(update={"steps": STEPS})
+    batch = min(work.recipe.batch_size, TOLD * (work.micro_batch or work.recipe.batch_size))
+    recipe = work.recipe.model_copy(update={"steps": STEPS, "batch_size": batch})
     model: Any = models.skeleton(folder, recipe.precision, work.attention)
     rows = [Encoded((0,) * work.length, 1)] * recipe.batch_size
     with ExitStack() as stack:
@@ -85,6 +89,9 @@ def needs(folder: Path, variant: Variant, work: Work, device: str) -> Needs:
         stack.enter_context(_one_start_a_shape(variant))
         stack.enter_context(models.checkpointing(model, work.checkpointing))
         stack.enter_context(patch("suite.train.check", lambda *_: None))  # it compares numbers
+        if device.startswith("cuda"):
+            held = [*model.parameters(), *model.buffers()]
+            stack.callback(model.register_forward_pre_hook(lambda *_: _touch(held)).remove)
         variant.check(model)
         adapter = variant.attach(model, 0, _calibration(model, rows[:OBSERVED]))
         adapted, trainable = tuple(adapter.adapted()), adapter.trainable()
@@ -93,6 +100,12 @@ def needs(folder: Path, variant: Variant, work: Work, device: str) -> Needs:
     assert found.status == "ok" and found.peak_memory_bytes, found.error
     extra = WORKSPACE if device.startswith("cuda") else 0
     return Needs(found.peak_memory_bytes + extra, adapted, trainable)
+
+
+def _touch(tensors: list[Tensor]) -> None:
+    """Let the count see them."""
+    for tensor in tensors:
+        tensor.detach()
 
 
 def capacity(device: str) -> int:
@@ -113,18 +126,28 @@ def fits(peak: int, free: int) -> bool:
     return peak <= (1 - MARGIN) * free
 
 
-def largest_micro_batch(
-    folder: Path, variant: Variant, work: Work, device: str, free: int
-) -> tuple[int | None, Needs]:
-    """(rows at once, what they need): the whole batch halved until it fits, as training does; None: never."""
-    size = work.micro_batch or work.recipe.batch_size
-    while True:
-        found = needs(folder, variant, replace(work, micro_batch=size), device)
-        if fits(found.peak, free):
-            return size, found
-        if size == 1:
-            return None, found
-        size //= 2
+def largest_micro_batch(folder: Path, variant: Variant, work: Work, device: str, free: int) -> int | None:
+    """How many rows fit at once: the whole batch halved until it does, as training halves it; None: not one.
+
+    A peak grows at least as fast with the rows as before, so that a line between two of them lies above it.
+    """
+
+    def peak(rows: int) -> int:
+        return needs(folder, variant, replace(work, micro_batch=rows), device).peak
+
+    sizes = [work.recipe.batch_size]
+    while sizes[-1] > 1:
+        sizes.append(sizes[-1] // 2)
+    top, bottom = needs(folder, variant, work, device).peak, peak(1)
+    if fits(top, free) or not fits(bottom, free):
+        return sizes[0] if fits(top, free) else None
+    slope = (top - bottom) / (sizes[0] - 1)
+    sure = next(
+        i for i, rows in enumerate(sizes) if rows == 1 or fits(round(bottom + slope * (rows - 1)), free)
+    )
+    while sure > 1 and fits(peak(sizes[sure - 1]), free):
+        sure -= 1
+    return sizes[sure]
 
 
 def experts_share(model: Any) -> float:

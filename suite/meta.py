@@ -32,13 +32,12 @@ PRODUCTS = (
 
 
 @contextmanager
-def dry(
-    mixed: bool = False, packed: bool = False, share: float = 1.0, splits: bool = False
-) -> Iterator[None]:
+def dry(mixed: bool = False, packed: bool = False, share: float = 1.0, gpu: bool = False) -> Iterator[None]:
     """Inside, code on the meta device runs to its end.
 
     `mixed`: as under autocast to bfloat16. `packed`: rows hold several examples. `share`: of all tokens, how
-    many each expert is sent. `splits`: bfloat16 products as on a GPU (`variants.product`).
+    many each expert is sent. `gpu`: what differs there, which is how bfloat16 is
+    multiplied (`variants.product`) and where replaced weights wait (`variants.parking`).
     """
     import torch._meta_registrations  # the optimiser's kernel, among others
     from torch.optim import optimizer
@@ -63,8 +62,12 @@ def dry(
         for owner, name in PRODUCTS:
             stack.enter_context(patch.object(owner, name, _product(casts, getattr(owner, name))))
         stack.enter_context(patch.object(Tensor, "data_ptr", partialmethod(_place, Tensor.data_ptr)))
-        mixes = "variants.product._mixes"
-        stack.enter_context(patch(mixes, lambda _, dtype: splits and dtype is torch.bfloat16))
+        for name, twin in (
+            ("variants.product._mixes", lambda _, dtype: gpu and dtype is torch.bfloat16),
+            ("variants.parking.away", lambda _: gpu),
+            ("variants.parking.to_host", lambda weight: weight.new_empty(()).expand(weight.shape)),
+        ):
+            stack.enter_context(patch(name, twin))
         if packed:  # without numbers a row looks like one example, which needs no mask
             told = "transformers.masking_utils.find_packed_sequence_indices"
             stack.enter_context(patch(told, torch.zeros_like))

@@ -57,6 +57,7 @@ def gradients(
 
     `size` is how many rows of each member go through the model at once; None is all.
     """
+    torch.clear_autocast_cache()  # it holds weights as they were before the last step
     adapters = [part.adapter for part in parts]
     counts = [part.labels for part in parts]
     longest = max(len(part.rows) for part in parts)

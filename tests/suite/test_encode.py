@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
 
 import pytest
 from transformers import PreTrainedTokenizerFast
@@ -16,11 +15,6 @@ TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
-
-
-@dataclass(frozen=True)
-class Talk(Example):
-    turns: tuple[tuple[str, str], ...] = ()
 
 
 @pytest.fixture
@@ -55,13 +49,13 @@ def test_a_prompt_goes_through_the_chat_template(chatty: PreTrainedTokenizerFast
     row = encode(Example("hi", " yo"), chatty, 99, "response", chat_template=True)
     assert row is not None
     assert chatty.decode(row.ids[: row.first]) == "<eos><user>hi<assistant>", "one beginning of text, not two"
-    assert chatty.decode(row.ids[row.first :]) == " yo<eos>"
+    assert chatty.decode(row.ids[row.first :]) == "yo<eos>", "a reply has no space of its own"
     turns = (("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c"))
-    long = encode(Talk("flat", "d", turns), chatty, 99, "response", chat_template=True)
+    long = encode(Example("flat", "d", turns), chatty, 99, "response", chat_template=True)
     assert long is not None
     shown = "<eos><system>s<user>a<assistant>b<user>c<assistant>"
     assert chatty.decode(long.ids[: long.first]) == shown
-    flat = encode(Talk("flat", "d", turns), chatty, 99, "response")
+    flat = encode(Example("flat", "d", turns), chatty, 99, "response")
     assert flat is not None and "flat" in chatty.decode(flat.ids)
 
 
@@ -75,4 +69,4 @@ def test_what_a_template_cannot_do_is_one_line(
     chatty.chat_template = "{{ raise_exception('no system role') }}"
     with pytest.raises(UserError, match=r"refuses a conversation of system, user .*no system role"):
         turns = (("system", "s"), ("user", "a"))
-        encode(Talk("", "b", turns), chatty, 99, "response", chat_template=True)
+        encode(Example("", "b", turns), chatty, 99, "response", chat_template=True)

@@ -170,7 +170,7 @@ def told(out: Path, name: str, metrics: dict[str, Any]) -> Told:
     """What was written about one task."""
     (file,) = out.rglob(f"samples_local_{name}_*.jsonl")
     samples: dict[str, list[dict[str, Any]]] = {}
-    for line in file.read_text().splitlines():
+    for line in file.read_text().split("\n")[:-1]:
         sample = json.loads(line)
         samples.setdefault(sample["filter"], []).append(sample)
     for found in samples.values():

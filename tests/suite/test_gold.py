@@ -91,7 +91,7 @@ def score(data: Path, tokenizer: PreTrainedTokenizerFast) -> Callable[..., Score
 
 
 def rows(data: Path, file: str) -> list[Row]:
-    return [json.loads(line) for line in (data / file).read_text().splitlines()]
+    return [json.loads(line) for line in (data / file).read_text().strip().split("\n")]
 
 
 def question(prompt: str) -> str:

@@ -147,3 +147,30 @@ def test_one_member_at_a_time(model: LlamaForCausalLM, words: PreTrainedTokenize
     adapters = [parse("lora:rank=4").attach(model, seed=seed) for seed in (1, 2)]
     with pytest.raises(ValueError, match="one member is scored at a time, got 2"):
         PackLM(model, words, adapters=adapters)
+
+
+def test_endings_that_share_a_start_are_scored_as_lm_eval_scores_them(
+    make_model: Any, words: PreTrainedTokenizerFast
+) -> None:
+    """Ends of one and of many tokens, starts of one token and longer than the context, ends that greedy writes."""
+    small = make_model(
+        vocab_size=len(words),
+        max_position_embeddings=48,
+        initializer_range=0.2,
+        eos_token_id=0,
+        pad_token_id=0,
+    )
+    texts = [example.prompt for example in registry.get("math").examples("test")[:8]]
+    starts = [text[:cut] for text, cut in zip(texts, (0, 1, 2, 10, 25, 40, 60, 400), strict=True)]
+    with torch.no_grad():
+        ids = torch.tensor([words.encode(starts[4])])
+        written = words.decode(small.generate(ids, max_new_tokens=3, do_sample=False)[0, ids.shape[1] :])
+    ends = [" a", "b", " 4", " and so it was", " of the many", str(written)]
+    asked = [Instance("loglikelihood", {}, (start, end), 0) for start in starts for end in ends]
+    for request in asked:
+        request.task_name = "task"
+    ours = PackLM(small, words, batch_size=10).loglikelihood(asked)
+    theirs = HFLM(pretrained=small, tokenizer=words, batch_size=7).loglikelihood(asked)  # type: ignore[call-arg]
+    assert [value for value, _ in ours] == pytest.approx([value for value, _ in theirs], rel=1e-5)
+    assert [greedy for _, greedy in ours] == [greedy for _, greedy in theirs]
+    assert 0 < sum(greedy for _, greedy in ours) < len(ours) / 2

@@ -25,6 +25,7 @@ from variants import registry
 PAD = 0
 CPU = torch.device("cpu")
 WET = "lora:rank=4,dropout=0.3,targets=all+lm_head"
+RECIPE = Recipe(steps=6, batch_size=6, warmup=0)
 NO_PACKING = {"opt", "bloom", "mamba"}
 
 
@@ -82,6 +83,24 @@ def test_micro_batches_equal_the_whole_batch_for_each_kind(spec: str) -> None:
     parts, found = learned(model, adapters, 2)
     assert parts == pytest.approx(whole, rel=1e-6)
     assert alike(expected, found) <= 5e-6
+
+
+@pytest.mark.parametrize("size", [None, 2])
+def test_the_gradient_is_that_of_the_mean_over_all_labels(size: int | None) -> None:
+    """As transformers has it for the whole batch, by labels."""
+    model = build("llama")
+    found, gradient = learned(model, [stirred(model, "fullft")], size)
+    other = build("llama").requires_grad_(True)
+    stirred_params = stirred(model, "fullft").params
+    for name, p in other.named_parameters():
+        p.data.copy_(stirred_params[name])
+    batch = lay([[(0, row)] for row in rows(seed=0, count=7)], PAD)
+    labels = torch.full_like(batch.ids, losses.IGNORE)
+    labels[batch.learned[0], batch.positions[tuple(batch.learned)] + 1] = batch.labels[tuple(batch.learned)]
+    theirs = other(input_ids=batch.ids, labels=labels).loss
+    theirs.backward()
+    assert found == [pytest.approx(theirs.item(), rel=1e-6)]
+    assert alike([other.get_parameter(name).grad for name in stirred_params], gradient) <= 2e-6
 
 
 def test_dropout_drops_and_each_member_by_itself() -> None:
@@ -168,6 +187,19 @@ def test_positions_start_again_with_each_example() -> None:
     assert batch.labels.tolist() == [[4, 5, 4], [4, 5, 6]]
     alone = lay([[(1, two)]], PAD)
     assert batch.numbers[0, 3:5].tolist() == alone.numbers[0, :2].tolist()
+
+
+def test_weights_that_train_are_cast_anew_at_every_step() -> None:
+    """autocast keeps what it cast until it is left, which may be after the last step."""
+    losses_of = []
+    for outer in (True, False):
+        model = build("llama")
+        members = [Member(registry.parse("fullft").attach(model, 0), rows(), RECIPE, 3e-2, (0, "x"))]
+        with torch.autocast("cpu", torch.bfloat16, cache_enabled=outer):
+            (found,) = train.train(model, members, PAD)
+        losses_of.append([point.loss for point in found.curve])
+    assert losses_of[0][-1] < losses_of[0][0] - 0.3
+    assert losses_of[0] == pytest.approx(losses_of[1], rel=1e-6)
 
 
 class Full:

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from variants import VariantError, merge, parse, routed
+from variants.targets import select
 
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 MLP = {"gate_proj", "up_proj", "down_proj"}
@@ -70,9 +71,18 @@ def test_what_matches_nothing_is_refused(targets, message, tiny_model):
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_model_of_other_layers_is_told_what_fits_it():
-    """GPT-2's blocks are of Conv1D; its head alone is linear."""
+def test_layers_stored_transposed_are_linear_layers():
+    """GPT-2's blocks are of Conv1D: weights [d_in, d_out], of which a layer shows a view [d_out, d_in]."""
     model = GPT2LMHeadModel(GPT2Config(vocab_size=64, n_positions=32, n_embd=32, n_layer=1, n_head=2))
+    assert leaves(model, "attention") == {"c_attn", "c_proj"} and leaves(model, "mlp") == {"c_fc", "c_proj"}
+    layer = select(model)["transformer.h.0.attn.c_attn"]
+    stored = model.transformer.h[0].attn.c_attn.weight
+    assert layer.sides == (96, 32) and layer.weight.data_ptr() == stored.data_ptr()
+
+
+def test_a_model_of_other_layers_is_told_what_fits_it():
+    """Only the head of this one is linear."""
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=64, n_positions=32, n_embd=32, n_layer=0, n_head=2))
     with pytest.raises(
         VariantError, match="GPT2LMHeadModel has no linear layer besides its head; use fullft"
     ):
