@@ -42,7 +42,7 @@ def context_length(folder: Path) -> int | None:
 
 def check(folder: Path) -> None:
     """Raise UserError for a model that is no plain causal language model of transformers."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     found = config(folder)
@@ -54,7 +54,7 @@ def check(folder: Path) -> None:
             f"model in {str(folder)!r} is stored quantised ({str(method)[:40]}); give the unquantised one, "
             "which variants on a quantised base quantise themselves"
         )
-    if kind not in CONFIG_MAPPING_NAMES:
+    if kind not in CONFIG_MAPPING:
         own = "needs code of its own, which is not run" if found.get("auto_map") else "is not known"
         raise UserError(
             f"model in {str(folder)!r}: model_type {str(kind)[:60]!r} {own}; expected an architecture of "

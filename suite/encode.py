@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ def encode(
 
 
 def encode_all(
-    examples: Sequence[Example],
+    examples: Iterable[Example],
     tokenizer: Any,
     max_length: int,
     loss_on: str,
@@ -45,8 +45,8 @@ def encode_all(
 
     The example that reaches the budget is the last. Raises UserError if nothing is left to learn.
     """
-    kept, used = [], 0
-    for example in examples:
+    kept, used, seen = [], 0, 0
+    for seen, example in enumerate(examples, 1):
         for one in pieces(example, tokenizer, max_length, loss_on, chat_template):
             kept.append(one)
             used += len(one.ids)
@@ -54,7 +54,7 @@ def encode_all(
                 return kept
     if not kept:
         raise UserError(
-            f"all {len(examples)} examples have prompts of {max_length} tokens or more; raise max_length"
+            f"all {seen} examples have prompts of {max_length} tokens or more; raise max_length"
         )
     return kept
 

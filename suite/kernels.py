@@ -20,7 +20,7 @@ def check_attention(attention: str | None, precision: str, device: str) -> None:
     """Raise UserError where flash attention is asked for and cannot be had."""
     if attention != FLASH:
         return
-    from transformers.utils import is_flash_attn_2_available
+    from transformers.utils.import_utils import is_flash_attn_2_available
 
     why = None
     if not device.startswith("cuda"):

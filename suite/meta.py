@@ -40,7 +40,6 @@ def dry(mixed: bool = False, packed: bool = False, share: float = 1.0, gpu: bool
     multiplied (`variants.product`) and where replaced weights wait (`variants.parking`).
     """
     import torch._meta_registrations  # the optimiser's kernel, among others
-    from torch.optim import optimizer
     from torch.utils import _foreach_utils
 
     fused, foreach = (
@@ -49,16 +48,17 @@ def dry(mixed: bool = False, packed: bool = False, share: float = 1.0, gpu: bool
     )
     with ExitStack() as stack:
         for module, name, devices in (
-            (optimizer, "_get_fused_kernels_supported_devices", fused),
-            (optimizer, "_get_foreach_kernels_supported_devices", foreach),
-            (_foreach_utils, "_get_foreach_kernels_supported_devices", foreach),
+            ("torch.optim.optimizer", "_get_fused_kernels_supported_devices", fused),
+            ("torch.optim.optimizer", "_get_foreach_kernels_supported_devices", foreach),
+            ("torch.utils._foreach_utils", "_get_foreach_kernels_supported_devices", foreach),
         ):
             known = [*devices, "meta"]
-            stack.enter_context(patch.object(module, name, lambda known=known: known))
+            stack.enter_context(patch(f"{module}.{name}", lambda known=known: known))
         # An iteration that ends when numbers say so would not end here; without it all vectors are taken.
         stack.enter_context(patch("variants.decompose.leading", lambda *_: None))
         casts = _Casts(mixed)
         stack.enter_context(patch.object(torch, "autocast", partial(_autocast, casts, torch.autocast)))
+        stack.enter_context(patch.object(torch, "clear_autocast_cache", casts.kept.clear))
         for owner, name in PRODUCTS:
             stack.enter_context(patch.object(owner, name, _product(casts, getattr(owner, name))))
         stack.enter_context(patch.object(Tensor, "data_ptr", partialmethod(_place, Tensor.data_ptr)))

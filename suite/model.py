@@ -94,7 +94,7 @@ def check_vocabulary(folder: Path, found: PreTrainedTokenizerBase) -> None:
     special = set(found.all_special_tokens) | {
         str(token) for token in found.added_tokens_decoder.values() if token.special
     }
-    used = {found.eos_token, found.bos_token, found.pad_token}
+    used = [found.eos_token, found.bos_token, found.pad_token]
     template = found.chat_template if isinstance(found.chat_template, str) else ""
     beyond = {token: i for token, i in found.get_vocab().items() if i >= size}
     wrong = [t for t in beyond if t not in special or t in used or t in template]

@@ -59,7 +59,7 @@ class SummaryRow:
 class Board:
     """Rows that may be compared, best first: by mean gain, or by mean score where no gain is known.
 
-    `recipes` is by task label, None where the cells were not trained here; `sources` are the training sets.
+    `recipes` is by task label, None where the cells were not trained here; `sources` are training sets.
     """
 
     id: str
@@ -113,7 +113,7 @@ def rows(records: Iterable[Record]) -> list[SummaryRow]:
 
 
 def task_labels(records: Iterable[Record]) -> dict[str, str]:
-    """Record id -> short name of its task; two of one name (other training set, data, revision) stay apart."""
+    """Record id -> short name of its task; two of one name (other rows or revision) stay apart."""
     found = {record.id: record.cell.task for record in records}
     tasks = {_key(task): task for task in found.values()}
     sources = Counter(name for name, _ in {(task.name, task.source) for task in tasks.values()})

@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from suite.endings import loglikelihoods
 from suite.evaluate import evaluate
 from suite.lm import PackLM
 from suite.record import EvaluationSettings, Score
@@ -215,13 +216,12 @@ def test_out_of_memory_while_scoring_halves_the_batch(
 ) -> None:
     skill, notes = registry.general().evaluations[:1], []
     usual = evaluate(model, tokenizer, skill, limit=6)
-    call = PackLM._model_call
 
-    def small(lm: PackLM, inps: torch.Tensor, *rest: Any) -> torch.Tensor:
-        if len(inps) > 6:
+    def small(*args: Any, rows: int, **rest: Any) -> list[tuple[float, bool]]:
+        if rows > 6:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return call(lm, inps, *rest)
+        return loglikelihoods(*args, rows=rows, **rest)
 
-    monkeypatch.setattr(PackLM, "_model_call", small)
+    monkeypatch.setattr("suite.lm.loglikelihoods", small)
     assert evaluate(model, tokenizer, skill, limit=6, batch_size=24, on_note=notes.append) == usual
     assert notes == [f"memory ran out while scoring; went on with {n} rows at a time" for n in (12, 6)]

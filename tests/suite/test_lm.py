@@ -152,25 +152,22 @@ def test_one_member_at_a_time(model: LlamaForCausalLM, words: PreTrainedTokenize
 def test_endings_that_share_a_start_are_scored_as_lm_eval_scores_them(
     make_model: Any, words: PreTrainedTokenizerFast
 ) -> None:
-    """Ends of one and of many tokens, starts of one token and longer than the context, ends that greedy writes."""
-    small = make_model(
-        vocab_size=len(words),
-        max_position_embeddings=48,
-        initializer_range=0.2,
-        eos_token_id=0,
-        pad_token_id=0,
-    )
-    texts = [example.prompt for example in registry.get("math").examples("test")[:8]]
-    starts = [text[:cut] for text, cut in zip(texts, (0, 1, 2, 10, 25, 40, 60, 400), strict=True)]
-    with torch.no_grad():
-        ids = torch.tensor([words.encode(starts[4])])
-        written = words.decode(small.generate(ids, max_new_tokens=3, do_sample=False)[0, ids.shape[1] :])
-    ends = [" a", "b", " 4", " and so it was", " of the many", str(written)]
-    asked = [Instance("loglikelihood", {}, (start, end), 0) for start in starts for end in ends]
-    for request in asked:
-        request.task_name = "task"
-    ours = PackLM(small, words, batch_size=10).loglikelihood(asked)
-    theirs = HFLM(pretrained=small, tokenizer=words, batch_size=7).loglikelihood(asked)  # type: ignore[call-arg]
+    """Ends of one and more tokens, greedy ones; starts of one token, and longer than the context."""
+    sizes = {"vocab_size": len(words), "max_position_embeddings": 48, "initializer_range": 0.2}
+    small = make_model(**sizes, eos_token_id=None, pad_token_id=0)
+    texts = [words.encode(example.prompt) for example in registry.get("math").examples("test")[:7]]
+    asked: list[tuple[Any, list[int], list[int]]] = []
+    for ids, length in zip(texts, (1, 2, 3, 9, 20, 40, 60), strict=True):
+        start = (ids * 2)[:length]
+        read = torch.tensor([start[-44:]])
+        written = small.generate(read, max_new_tokens=3, do_sample=False)[0, read.shape[1] :].tolist()
+        for end in ([7], [8], written[:1], written, [9, 10, 11, 12, 13, 14], [9, 10], [9, 10, 12]):
+            asked.append((("", ""), start, end))
+    lm = PackLM(small, words, batch_size=10)
+    lm.scored = ["task"] * len(asked)
+    ours = lm._loglikelihood_tokens(asked)
+    theirs = HFLM(pretrained=small, tokenizer=words, batch_size=7)._loglikelihood_tokens(asked)  # type: ignore[call-arg]
     assert [value for value, _ in ours] == pytest.approx([value for value, _ in theirs], rel=1e-5)
     assert [greedy for _, greedy in ours] == [greedy for _, greedy in theirs]
-    assert 0 < sum(greedy for _, greedy in ours) < len(ours) / 2
+    assert sum(greedy for _, greedy in ours) >= 12
+    assert lm.truncated["task"] == sum(len(start) + len(end) > 49 for _, start, end in asked) == 7

@@ -117,6 +117,17 @@ def test_what_is_said_is_what_is_used(name: str, spec: str, how: Work, tmp_path:
     assert said.adapted and said.trainable
 
 
+@pytest.mark.parametrize("spec", ["lora:rank=8", "fullft"])
+@pytest.mark.parametrize("precision", ["float32", "mixed"])
+def test_logits_in_pieces(spec: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a large vocabulary, where the head runs again and again."""
+    monkeypatch.setattr("suite.losses.LIMIT", 1 << 16)
+    MODELS["llama"].save_pretrained(tmp_path)
+    how = work(4, 96, precision)
+    said = needs(tmp_path, registry.parse(spec), how, "cpu")
+    assert said.peak == pytest.approx(measured(MODELS["llama"], spec, how), rel=NEAR)
+
+
 def test_real_runs_after_it_are_untouched(tmp_path: Path) -> None:
     """Nothing that was made without numbers stays behind in a cache."""
     MODELS["llama"].save_pretrained(tmp_path)

@@ -116,3 +116,21 @@ def test_packed_members_keep_their_rows_where_a_model_flattens_its_batch() -> No
     for span, members in ((slice(0, 1), [one]), (slice(1, 3), [two]), (slice(3, 4), [])):
         with torch.no_grad(), routed(model, *members):
             torch.testing.assert_close(together[span], model(tokens[span]).logits, rtol=0, atol=1e-5)
+
+
+def test_full_fine_tuning_of_positions_that_no_row_reaches() -> None:
+    """The conformance check counts them as if they moved; a word that does not move is still a fault."""
+    from variants.check import Probe
+    from variants.conformance.of_training import counts_are_true
+    from variants.conformance.probes import Fault
+
+    def make() -> Any:
+        model = build("gpt2, Conv1D")
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.flip(0), requires_grad=False)
+        return model
+
+    words = torch.arange(96).view(12, 8)
+    tokens = torch.cat([words, words[:, :1]], dim=1)
+    assert "numbers" in counts_are_true(registry.parse("fullft"), Probe(make, tokens))
+    with pytest.raises(Fault, match="numbers move"):
+        counts_are_true(registry.parse("fullft"), Probe(make, tokens.clamp(max=90)))
