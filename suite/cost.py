@@ -135,7 +135,7 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text
+    return any(told in text for told in ("out of memory", "can't allocate memory", "status_alloc_failed"))
 
 
 # Nominal speed of one worker, for estimates before anything has been measured: floating-point operations per

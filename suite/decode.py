@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from suite.cost import out_of_memory
 from suite.rows import Ask, Choice, Finished, Row
 
 PREFILL = 2**14  # tokens: the most, padding included, that are read in one forward
@@ -57,12 +58,6 @@ def why_not(model: PreTrainedModel) -> str | None:
         if (value := getattr(model.generation_config, name, None)) not in (None, neutral):
             return f"its generation settings ask for {name} = {value}"
     return None
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on an accelerator or not."""
-    known = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in known)
 
 
 class Decoder:

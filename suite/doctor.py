@@ -16,7 +16,6 @@ from suite import architecture
 from suite import model as models
 from suite.errors import UserError
 from suite.request import Request, counted
-from suite.words import count
 
 if TYPE_CHECKING:
     from suite.track import Track
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from variants.interface import Variant
 
 GIB = 2**30
-MARKS = {"ok": "[green]ok[/]", "missing": "[bold red]missing[/]", "note": "[dim]note[/]"}
 
 
 @dataclass(frozen=True)
@@ -103,6 +101,8 @@ def command(
     if as_json:
         print(json.dumps({**asdict(found), "ok": found.ok}, indent=2))
     else:
+        from suite.doctor_table import show
+
         show(found, Console())
     return found.ok
 
@@ -118,10 +118,12 @@ def examine(
 ) -> Diagnosis:
     """The diagnosis behind the flags as typed; what is not given is the track's."""
     from suite.memory import capacity
-    from suite.plan import track_of
+    from suite.plan import DATA_TRACK, track_of
     from tasks.interface import Places
     from variants import registry
 
+    if track is None and model is not None and model not in models.SHIPPED:
+        track = DATA_TRACK
     request = Request(variants=variants, track=track, model=model, data=(data,) if data else ())
     chosen, (folder, own) = track_of(request), request.folders()
     places = Places(data=folder, own=own)
@@ -141,7 +143,7 @@ def examine(
 
 def _place(name: str, places: Places) -> Path:
     """The folder of the configuration: fetched with the data, or the base's own."""
-    from suite.manifest import model_folder
+    from suite.hub.manifest import model_folder
 
     here = name in models.SHIPPED or Path(name).expanduser().is_dir()
     fetched = None if here or places.data is None else model_folder(places.data, name)
@@ -212,10 +214,10 @@ def _weights(name: str, folder: Path) -> Finding:
             )
     if files:
         size = sum(file.stat().st_size for file in files)
-        return Finding("weights", "ok", f"{_gib(size)} in {len(files)} file(s)")
+        return Finding("weights", "ok", f"{gib(size)} in {len(files)} file(s)")
     if name in models.SHIPPED or Path(name).expanduser().is_dir():
         return Finding("weights", "missing", f"no *.safetensors in {str(folder)!r}")
-    from suite import hub
+    from suite.hub import api as hub
 
     repository, _, revision = name.partition("@")
     try:
@@ -225,7 +227,7 @@ def _weights(name: str, folder: Path) -> Finding:
     sizes = [file.size for file in remote if file.path.endswith(".safetensors")]
     if not sizes:
         return Finding("weights", "missing", "the repository has no safetensors; nothing else is read")
-    return Finding("weights", "note", f"to be fetched: {_gib(sum(sizes))} in {len(sizes)} file(s)")
+    return Finding("weights", "note", f"to be fetched: {gib(sum(sizes))} in {len(sizes)} file(s)")
 
 
 def _of_track(track: Track, places: Places) -> Iterator[Finding]:
@@ -249,49 +251,13 @@ def _of_track(track: Track, places: Places) -> Iterator[Finding]:
 
 
 def _of_packages(device: str) -> Iterator[Finding]:
-    """Kernels that a GPU may use; without them the suite's own or torch's are used."""
+    """Kernels that a GPU may use; without them torch's own are used."""
     if not device.startswith("cuda"):
         return
     from importlib.util import find_spec
 
-    for package, told in (
-        ("flash_attn", "--attention flash_attention_2"),
-        ("bitsandbytes", "its NF4 kernels"),
-    ):
-        if find_spec(package) is None:
-            yield Finding(package, "note", f"not installed: no {told}")
-
-
-def show(found: Diagnosis, console: Any) -> None:
-    """The diagnosis as tables."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    model = found.model
-    console.print(
-        f"[bold]{escape(model.name)}[/]: {model.architecture}, {count(model.parameters)} parameters, "
-        f"{count(model.embedding)} of them in embeddings{' (tied)' if model.tied else ''}; "
-        f"context {model.context or 'not said'}, attention {model.attention}"
-    )
-    table = Table(box=box.SIMPLE_HEAD, title=f"{found.batch} rows of {found.length} tokens, {found.device}")
-    for name in ("variant", "base", "layers", "trainable", "memory", f"of {_gib(found.free)} free"):
-        table.add_column(name, justify="left" if name in ("variant", "layers") else "right", overflow="fold")
-    for one in found.demands:
-        table.add_row(
-            one.variant, one.precision, one.error or _layers(one), count(one.trainable), *_verdict(one)
-        )
-    console.print(table)
-    for finding in found.findings:
-        console.print(f"{MARKS[finding.state]} {finding.what}: {escape(finding.told)}")
-
-
-def _layers(one: Demand) -> str:
-    """ "16 x q_proj, k_proj; 1 x lm_head"."""
-    times: dict[int, list[str]] = {}
-    for leaf, count_ in one.adapted.items():
-        times.setdefault(count_, []).append(leaf)
-    return "; ".join(f"{n} x {', '.join(leaves)}" for n, leaves in times.items())
+    if find_spec("flash_attn") is None:
+        yield Finding("flash_attn", "note", "not installed: no --attention flash_attention_2")
 
 
 def _spec(variant: Variant) -> str:
@@ -301,15 +267,9 @@ def _spec(variant: Variant) -> str:
     return f"{variant.label}:{','.join(own)}" if own else variant.label
 
 
-def _verdict(one: Demand) -> tuple[str, str]:
-    if one.peak is None:
-        return "", "[bold red]cannot run[/]"
-    told = "[green]fits[/]" if one.fits else f"[yellow]micro-batch {one.micro_batch}[/]"
-    return _gib(one.peak), told if one.micro_batch else "[bold red]not one row fits[/]"
-
-
-def _gib(size: int) -> str:
-    return f"{size / GIB:.2f} GiB"
+def gib(size: int) -> str:
+    """Bytes for a reader."""
+    return f"{size / GIB:.2f} GiB" if size >= GIB else f"{size / 2**20:.1f} MiB"
 
 
 def _leaf(name: str) -> str:

@@ -118,7 +118,7 @@ def reopened(model: Any, folder: Path, precision: str) -> Iterator[tuple[Any, tu
 
 def _reload_error(model: Any, ids: Tensor, now: Tensor, folder: Path, precision: str) -> float | None:
     """None where what was saved does not fit into memory beside the first model."""
-    from suite.train import out_of_memory
+    from suite.cost import out_of_memory
 
     try:
         with reopened(model, folder, precision) as (again, adapters):

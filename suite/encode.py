@@ -46,16 +46,15 @@ def encode_all(
     The example that reaches the budget is the last. Raises UserError if nothing is left to learn.
     """
     kept, used, seen = [], 0, 0
-    for seen, example in enumerate(examples, 1):
+    for example in examples:
+        seen += 1
         for one in pieces(example, tokenizer, max_length, loss_on, chat_template):
             kept.append(one)
             used += len(one.ids)
             if tokens is not None and used >= tokens:
                 return kept
     if not kept:
-        raise UserError(
-            f"all {seen} examples have prompts of {max_length} tokens or more; raise max_length"
-        )
+        raise UserError(f"all {seen} examples have prompts of {max_length} tokens or more; raise max_length")
     return kept
 
 

@@ -21,6 +21,8 @@ from suite.seeds import seed_for
 from suite.words import title
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from suite.cost import Stopwatch
@@ -78,7 +80,7 @@ class TrainPack:
 
     def run(self, shop: Workshop, report: Report) -> list[Found]:
         """What was found for each cell. Running out of memory or diverging is a finding."""
-        from suite.train import out_of_memory
+        from suite.cost import out_of_memory
 
         shop.open(self.cells[0].how.recipe.precision)
         adapters: list[Adapter] = []
@@ -181,12 +183,20 @@ def _found(
 
 
 def scored(
-    shop: Workshop, cell: Cell, recipe: Recipe, adapters: Sequence[Adapter], report: Report
+    shop: Workshop,
+    cell: Cell,
+    recipe: Recipe,
+    adapters: Sequence[Adapter],
+    report: Report,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
-    """Everything that is measured of a model under its adapters, as `Found` calls it."""
+    """Everything that is measured of a model under its adapters, as `Found` calls it.
+
+    `folder` is where they lie, for an engine that loads them itself.
+    """
     task, how = shop.task(cell, recipe), cell.evaluation
     losses = shop.log_losses(task, recipe, how.limit, adapters, report)
-    general = shop.scores((*task.evaluations, *parts(shop.general)), how, adapters, report)
+    general = shop.scores((*task.evaluations, *parts(shop.general)), how, adapters, report, folder)
     bits = take_bits(general, shop.general)
     target = {e.name: general.pop(e.name) for e in task.evaluations}
     found = {"target": target, "log_loss": losses, "general": general, "bits_per_byte": bits}

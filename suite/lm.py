@@ -25,7 +25,8 @@ from lm_eval.models.utils import (
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
-from suite.decode import Decoder, out_of_memory, why_not
+from suite.cost import out_of_memory
+from suite.decode import Decoder, why_not
 from suite.endings import Pair, loglikelihoods
 from suite.rows import Ask, exact
 from suite.seeds import seed_for

@@ -145,7 +145,7 @@ class _Casts:
             return type(x)(self(one) for one in x)
         if not isinstance(x, Tensor) or x.dtype is not torch.float32:
             return x
-        if not (x.is_leaf and x.requires_grad):
+        if not (x.is_leaf and x.requires_grad and torch.is_grad_enabled()):
             return x.to(torch.bfloat16)
         if id(x) not in self.kept:
             self.kept[id(x)] = (x, x.to(torch.bfloat16))

@@ -17,6 +17,7 @@ from suite import plan as plans
 from suite import weights
 from suite.baseline import BaseJob, before
 from suite.errors import UserError, one_line
+from suite.evaluate import AS_IS
 from suite.facts import facts, plain, printable
 from suite.jobs import Found, scored
 from suite.record import BaseRef, Cell, Cost, Recipe, Source, VariantRef
@@ -71,7 +72,7 @@ class ScoreFolder:
         watch = Stopwatch()
         try:
             with watch.on():
-                known = scored(shop, self.cell, self.recipe, adapters, report)
+                known = scored(shop, self.cell, self.recipe, adapters, report, self.folder)
             found = Found(
                 cell=self.cell,
                 status="ok",
@@ -115,6 +116,10 @@ def resolve(text: str, request: Request) -> Evaluation:
     given = {**request.recipe(), "precision": precision}
     reads = plans.read_tasks(track, specs, setup.places, given, request.evaluation())
     plans.check_model(weights.own_base(folder) or setup.base, reads)
+    if reads[0].evaluation.engine != AS_IS.engine:
+        from suite.engines import vllm
+
+        vllm.check(folder, reads[0].evaluation)
     jobs = {}
     for read in reads:
         cell = Cell(

@@ -75,10 +75,10 @@ def places_of(request: Request, track: Track, specs: Sequence[Spec]) -> Places:
         return Places(own=own)
     files = needed(track, specs)
     if folder is None:
-        from suite.fetch import cached_folder, extents
+        from suite.hub.fetch import cached_folder, extents
 
         folder = cached_folder(files, extents(track, specs, request))
-    from suite.manifest import verify
+    from suite.hub.manifest import verify
 
     verify(folder, files)
     return Places(data=folder, own=own)
@@ -99,7 +99,7 @@ def base_of(request: Request, track: Track, places: Places) -> tuple[str, Path]:
     """The base as it is named and its folder: in the data folder if that was fetched with it."""
     name = track.base if request.model is None else request.model
     if places.data is not None and name not in models.SHIPPED and not Path(name).expanduser().is_dir():
-        from suite.manifest import model_folder
+        from suite.hub.manifest import model_folder
 
         if (fetched := model_folder(places.data, name)) is not None:
             return name, fetched

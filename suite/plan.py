@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from suite import model as models
 from suite import track as tracks
 from suite.errors import UserError
+from suite.kernels import check_attention
 from suite.places import Spec, base_of, places_of, specs_of
 from suite.record import BaseRef, Cell, EvaluationSettings, Recipe, TaskRef, VariantRef
 from suite.request import ATTENTIONS, PRECISIONS, Request, counted, many, one_of, rate, whole
@@ -91,13 +92,15 @@ def setup_of(request: Request, track: tracks.Track) -> tuple[Setup, BaseRef, lis
     specs = specs_of(request, track)
     places = places_of(request, track, specs)
     name, folder = base_of(request, track, places)
+    kernel = one_of("--attention", request.attention, ATTENTIONS)
+    check_attention(kernel, request.precision or precision(device, trains_base=False), device)
     setup = Setup(
         base=folder,
         places=places,
         device=device,
         micro_batch=counted("--micro-batch", request.micro_batch),
         checkpointing=request.checkpointing,
-        attention=one_of("--attention", request.attention, ATTENTIONS),
+        attention=kernel,
     )
     return setup, models.base_ref(name, folder), specs
 

@@ -12,6 +12,7 @@ from suite.errors import UserError, nearest
 
 T = TypeVar("T")
 
+ENGINES = ("transformers", "vllm")
 PRECISIONS = ("float32", "bfloat16", "mixed")
 BATCHINGS = ("padded", "packed")
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2")
@@ -40,6 +41,7 @@ class Request:
     max_new_tokens: str | None = None
     samples: str | None = None
     temperature: str | None = None
+    engine: str | None = None
     device: str = "auto"
     micro_batch: str | None = None
     checkpointing: bool = False
@@ -64,6 +66,7 @@ class Request:
             "max_new_tokens": counted("--max-new-tokens", self.max_new_tokens),
             "samples": counted("--samples", self.samples),
             "temperature": number("--temperature", self.temperature),
+            "engine": one_of("--engine", self.engine, ENGINES),
             "chat_template": self.chat_template or None,
         }
         return {name: value for name, value in found.items() if value is not None}

@@ -16,8 +16,7 @@ from typing import Any
 import torch
 
 from suite.batches import Encoded, order
-from suite.cost import PeakMemory
-from suite.cost import out_of_memory as out_of_memory
+from suite.cost import PeakMemory, out_of_memory
 from suite.optim import MemberOptimizer
 from suite.packing import check
 from suite.record import CurvePoint, Recipe, Status

@@ -85,7 +85,7 @@ class Workshop:
             if not self.setup.checkpointing:
                 yield
                 return
-            from suite.model import checkpointing
+            from suite.kernels import checkpointing
 
             with checkpointing(self.model, True):
                 yield
@@ -211,9 +211,10 @@ class Workshop:
         settings: EvaluationSettings,
         adapters: Sequence[Adapter],
         report: Report,
+        folder: Path | None = None,
     ) -> dict[str, Score]:
-        """lm-eval's scores of the model under these adapters."""
-        from suite.evaluate import evaluate
+        """lm-eval's scores of the model under these adapters; `folder` is where another engine finds them."""
+        from suite.evaluate import AS_IS, evaluate
 
         report("score", 0, 0)
 
@@ -225,6 +226,13 @@ class Workshop:
                 told = time.monotonic()
                 report("score", done, total)
 
+        if settings.engine != AS_IS.engine:
+            from suite.engines import vllm
+
+            base, tell = self.setup.base, self._notes.append
+            return vllm.evaluate(
+                folder or base, base, evaluations, settings, on_progress=on_progress, on_note=tell
+            )
         with self.computing():
             return evaluate(
                 self.model,

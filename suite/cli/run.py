@@ -134,6 +134,7 @@ def eval_(
     samples: SamplesOption = None,
     temperature: TemperatureOption = None,
     store: StoreOption = Path("results"),
+    engine: Annotated[str | None, typer.Option(help="What generates: transformers or vllm.")] = None,
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
     attention: AttentionOption = None,

@@ -22,7 +22,7 @@ def fetch(
     """Make a folder with everything that a track needs, for machines without a network."""
     try:
         with one_line_errors():
-            from suite.fetch import command
+            from suite.hub.fetch import command
             from suite.request import Request
 
             command(Request(track=track, model=model, tasks=tasks, examples=examples, tokens=tokens), to)

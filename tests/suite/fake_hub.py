@@ -22,9 +22,10 @@ import pyarrow.parquet
 import pytest
 from rich.console import Console
 
-from suite import fetch, fetch_progress
-from suite.fetching import Extent
-from suite.manifest import Manifest
+from suite.hub import fetch
+from suite.hub import progress as fetch_progress
+from suite.hub.files import Extent
+from suite.hub.manifest import Manifest
 from tasks import catalogue
 from tasks.catalogue import Source
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from suite import fetching, hub_rows, manifest
 from suite.errors import UserError
-from suite.fetching import Extent
+from suite.hub import files as fetching
+from suite.hub import manifest
+from suite.hub import rows as hub_rows
+from suite.hub.files import Extent
 from tasks import catalogue
 from tasks.catalogue import Source
 from tests.suite.fake_hub import PUNKT, FakeHub, fetched, lines, made_up, serving

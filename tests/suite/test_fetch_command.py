@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from suite import fetch, manifest
 from suite import track as tracks
 from suite.cli import app
-from suite.fetching import Extent
+from suite.hub import fetch, manifest
+from suite.hub.files import Extent
 from suite.places import needed, specs_of
 from suite.request import Request
 from tasks import catalogue, registry

@@ -14,9 +14,11 @@ import torch
 from rich.console import Console
 from safetensors.torch import save
 
-from suite import fetch as fetches
-from suite import fetch_progress, fetching, manifest
 from suite.errors import UserError
+from suite.hub import fetch as fetches
+from suite.hub import files as fetching
+from suite.hub import manifest
+from suite.hub import progress as fetch_progress
 from tests.suite.fake_hub import FakeHub, Told, fetched, serving
 
 ROOT = Path(__file__).parent.parent.parent
@@ -109,7 +111,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from rich.console import Console
-from suite import fetch, fetch_progress, fetching
+from suite.hub import fetch, files as fetching, progress as fetch_progress
 fetching.CHUNK = 2**14
 with fetch_progress.display(Console()) as shown:
     fetch.fetch(Path(sys.argv[1]), ["gsm8k/train.jsonl"], {}, "owner/tiny", shown)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from suite import manifest
 from suite.errors import UserError
+from suite.hub import manifest
 
 FILE = "gsm8k/train.jsonl"
 CONTENT = b'{"question": "q", "answer": "#### 1"}\n'

@@ -78,7 +78,7 @@ def test_fetching_offline_is_one_line() -> None:
     program = """
 from suite.offline import go_offline
 go_offline()
-from suite import hub
+from suite.hub import api as hub
 from suite.errors import UserError
 try:
     hub.resolve("dataset", "openai/gsm8k")
@@ -92,7 +92,7 @@ def test_a_fetched_folder_is_read_without_any_socket(tmp_path: Path) -> None:
     with running() as hub:
         hub.put("gsm8k/train.jsonl")
         program = f"""
-from suite import fetch, fetch_progress
+from suite.hub import fetch, progress as fetch_progress
 from pathlib import Path
 from rich.console import Console
 with fetch_progress.display(Console(quiet=True)) as shown:
@@ -107,7 +107,7 @@ socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = none
 from suite.offline import go_offline
 go_offline()
 from pathlib import Path
-from suite import fetch, fetch_progress, manifest
+from suite.hub import fetch, manifest, progress as fetch_progress
 from rich.console import Console
 folder = Path({str(tmp_path)!r})
 print(*manifest.verify(folder, ["gsm8k/train.jsonl"]))

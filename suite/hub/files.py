@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from suite import hub
 from suite.errors import UserError, one_line
+from suite.hub import api as hub
 from tasks import catalogue
 from tasks.portions import BYTES_PER_TOKEN
 

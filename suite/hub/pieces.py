@@ -12,10 +12,13 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from suite import fetching, hub, hub_rows, manifest
 from suite.errors import UserError
-from suite.fetching import Extent, Written
-from suite.manifest import File, Manifest
+from suite.hub import api as hub
+from suite.hub import files as fetching
+from suite.hub import manifest
+from suite.hub import rows as hub_rows
+from suite.hub.files import Extent, Written
+from suite.hub.manifest import File, Manifest
 from tasks import catalogue
 
 

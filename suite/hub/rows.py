@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from suite import hub
 from suite.errors import UserError, one_line
+from suite.hub import api as hub
 
 Row = dict[str, Any]
 

@@ -17,12 +17,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suite import manifest
 from suite.errors import UserError
-from suite.fetch_plan import Piece, planned
-from suite.fetch_progress import Display, size
-from suite.fetching import Extent
-from suite.manifest import File, Manifest
+from suite.hub import manifest
+from suite.hub.files import Extent
+from suite.hub.manifest import File, Manifest
+from suite.hub.pieces import Piece, planned
+from suite.hub.progress import Display, size
 from tasks import catalogue
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ def command(request: Request, to: Path) -> None:
     """
     from rich.console import Console
 
-    from suite import fetch_progress, model
+    from suite import model
     from suite import track as tracks
+    from suite.hub import progress as fetch_progress
     from suite.places import needed, specs_of
 
     to = to.expanduser()
@@ -76,7 +77,7 @@ def cached_folder(files: Iterable[str], wanted: Mapping[str, Extent] | None = No
     """A folder in the user's cache that has these files; what is missing is fetched first."""
     from rich.console import Console
 
-    from suite import fetch_progress
+    from suite.hub import progress as fetch_progress
 
     folder = cache()
     with fetch_progress.display(Console(stderr=True)) as shown:
