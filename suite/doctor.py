@@ -264,7 +264,7 @@ def _spec(variant: Variant) -> str:
     """As typed: its label, and the settings that are not the usual ones."""
     usual = type(variant).example().settings()
     own = [f"{k}={v}" for k, v in variant.settings().items() if usual.get(k) != v]
-    return f"{variant.label}:{','.join(own)}" if own else variant.label
+    return f"{variant.label}:{','.join(own)}" if own and ":" not in variant.label else variant.label
 
 
 def gib(size: int) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -179,10 +179,33 @@ def _head_on(
 
 def _losses(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of every label in float32; 0 where there is none."""
-    flat = F.cross_entropy(
-        logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORE, reduction="none"
-    )
-    return flat.view_as(labels)
+    flat = _CrossEntropy.apply(logits.flatten(0, 1).float(), labels.flatten())
+    return cast(Tensor, flat).view_as(labels)
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """-log softmax(logits [N, V])[n, label n], 0 where the label is IGNORE.
+
+    The logarithms become the gradient in their own place: one tensor of the logits' size is kept where
+    torch's own has three, and a graph is good for one backward.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
+        logs = F.log_softmax(logits, dim=-1)
+        there = labels != IGNORE
+        spot = labels.where(there, 0)[:, None]
+        ctx.kept = (logs, spot, there)
+        return -logs.gather(1, spot)[:, 0] * there
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        if ctx.kept is None:
+            raise RuntimeError("the loss of a batch goes backward once; compute it again")
+        (logs, spot, there), ctx.kept = ctx.kept, None
+        weight = (grads[0] * there)[:, None]
+        gradient = logs.exp_().mul_(weight)
+        return gradient.scatter_add_(1, spot, -weight), None
 
 
 def _head(model: Any) -> nn.Module:

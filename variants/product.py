@@ -8,6 +8,7 @@ float32. Whether the device does so rightly is tried once.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -31,7 +32,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, A: Tensor, B: Tensor,
 class _Added(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, A: Tensor, B: Tensor, scale: float) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with _as_they_are(x):
             inner = _thin(_flat(x), A.T)
             _add(_flat(y), inner, B.T, scale)
         ctx.save_for_backward(x, inner, A, B)
@@ -42,7 +43,7 @@ class _Added(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, inner, A, B = ctx.saved_tensors
-        with torch.autocast(x.device.type, enabled=False):
+        with _as_they_are(x):
             back, gA, gB = _factors(ctx, _flat(grads[0]), x, inner, B)
             gx = _wide(back, A, x.dtype).view(x.shape) if ctx.needs_input_grad[0] else None
         return gx, grads[0], gA, gB, None
@@ -54,7 +55,7 @@ class _Linear(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, A: Tensor, B: Tensor, scale: float
     ) -> Tensor:
         y = F.linear(x, weight, bias)
-        with torch.autocast(x.device.type, enabled=False):
+        with _as_they_are(x):
             inner = _thin(_flat(x), A.T)
             _add(_flat(y), inner, B.T, scale)
         ctx.save_for_backward(x, inner, weight, A, B)
@@ -65,7 +66,7 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, inner, weight, A, B = ctx.saved_tensors
         g, gx = _flat(grads[0]), None
-        with torch.autocast(x.device.type, enabled=False):
+        with _as_they_are(x):
             back, gA, gB = _factors(ctx, g, x, inner, B)
             if ctx.needs_input_grad[0]:
                 gx = (g @ weight.to(g.dtype)).to(x.dtype)
@@ -82,6 +83,13 @@ def _factors(
     back = _thin(g, B) * ctx.scale
     gA = _thin(_flat(x).T, back).T if for_A else None
     return back, gA, _thin(g.T, inner) * ctx.scale if for_B else None
+
+
+def _as_they_are(x: Tensor) -> AbstractContextManager[None]:
+    """Inside, products are of the types written here."""
+    kind = x.device.type
+    on = not torch.amp.is_autocast_available(kind) or torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if on else nullcontext()
 
 
 def _flat(x: Tensor) -> Tensor:

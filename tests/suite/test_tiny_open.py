@@ -69,7 +69,7 @@ def test_a_random_llama_goes_through_every_task(llama: Path, tmp_path: Path) -> 
         *("--model", str(llama), "--variants", "lora,fullft"), data=real_data(), store=tmp_path / "store"
     )
     assert len(records) == 6 and {record.status for record in records} == {"ok"}
-    assert "random-llama" in shown and "math:gsm8k" in shown
+    assert "random-llama" in shown and "math on gsm8k" in shown
     total = {record.total_parameters for record in records}
     assert total and all(2.5e6 < (count or 0) < 3.5e6 for count in total)
     for record in records:
