@@ -96,11 +96,17 @@ def needed(track: Track, specs: Sequence[Spec]) -> tuple[str, ...]:
 
 
 def base_of(request: Request, track: Track, places: Places) -> tuple[str, Path]:
-    """The base as it is named and its folder: in the data folder if that was fetched with it."""
-    name = track.base if request.model is None else request.model
-    if places.data is not None and name not in models.SHIPPED and not Path(name).expanduser().is_dir():
-        from suite.hub.manifest import model_folder
+    """The base as it is named and its folder: in the data folder if it was fetched with the data.
 
-        if (fetched := model_folder(places.data, name)) is not None:
-            return name, fetched
-    return name, models.locate(name)
+    Where no base is named, it is the track's, or the one that lies in the data folder in its stead.
+    """
+    name = track.base if request.model is None else request.model
+    if places.data is None or name in models.SHIPPED or Path(name).expanduser().is_dir():
+        return name, models.locate(name)
+    from suite.hub.manifest import model_folder, model_names
+
+    there = model_names(places.data)
+    if request.model is None and track.base not in there and len(there) == 1:
+        (name,) = there
+    fetched = model_folder(places.data, name)
+    return name, models.locate(name) if fetched is None else fetched

@@ -118,6 +118,12 @@ def verify(folder: Path, files: Iterable[str]) -> dict[str, str]:
     return {file: _verified(folder, file, manifest) for file in files}
 
 
+def model_names(folder: Path) -> list[str]:
+    """The hub ids of the models that were fetched into a folder."""
+    manifest = read(folder)
+    return [] if manifest is None else sorted(manifest.models)
+
+
 def model_folder(folder: Path, name: str) -> Path | None:
     """The folder of a fetched model by its hub id (owner/name, or owner/name@revision); None if not there.
 
