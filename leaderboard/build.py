@@ -23,7 +23,7 @@ from suite import summary, words
 from suite.record import Record, Scores
 from suite.store import Store, StoreError, write_whole
 
-DATA_VERSION = 2
+DATA_VERSION = 3
 
 _HERE = Path(__file__).parent
 
@@ -118,7 +118,7 @@ def _order(cell: dict[str, Any]) -> tuple[str, bool, int, str]:
 
 def _cell(task: str, record: Record) -> dict[str, Any]:
     cost, where = record.cost, record.provenance
-    target = record.cell.evaluation.target[0]
+    target = next(iter(record.cell.evaluation.target), None)
     return {
         "record": record.id,
         "variant": record.cell.variant.name,
@@ -128,7 +128,7 @@ def _cell(task: str, record: Record) -> dict[str, Any]:
         "status": record.status,
         "error": record.error,
         "target": target,
-        "before": _finite(100 * record.before.target[target].value) if record.before else None,
+        "before": _finite(100 * record.before.target[target].value) if record.before and target else None,
         "after": _finite(record.score),
         "gain": _finite(record.gain),
         "forgetting": _finite(record.forgetting),

@@ -9,13 +9,14 @@ several examples, positions start again with each, by which transformers keeps t
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from suite.cost import out_of_memory
 from suite.encode import Encoded as Encoded
 from suite.encode import encode as encode
 from suite.encode import encode_all as encode_all
@@ -113,13 +114,32 @@ def lay(rows: Sequence[Sequence[Numbered]], pad: int, multiple: int = MULTIPLE) 
 
 
 @torch.no_grad()
-def log_loss(model: Any, rows: Sequence[Encoded], pad: int, batch_size: int = 32) -> float:
-    """Mean negative log-likelihood per learned token over `rows`, nats. Call it inside a route."""
+def log_loss(
+    model: Any,
+    rows: Sequence[Encoded],
+    pad: int,
+    batch_size: int = 32,
+    say: Callable[[str], None] = lambda line: None,
+) -> float:
+    """Mean negative log-likelihood per learned token over `rows`, nats. Call it inside a route.
+
+    Where memory runs out the batch is halved, and `say` hears of it; the error of a single row is raised.
+    """
     device = next(model.parameters()).device
     by_length = sorted(rows, key=lambda row: len(row.ids))
-    total, count = 0.0, 0
-    for i in range(0, len(by_length), batch_size):
-        batch = collate(by_length[i : i + batch_size], pad).to(device)
-        total += float(token_losses(model, batch).double().sum())
-        count += batch.learned.shape[1]
+    total, count, at = 0.0, 0, 0
+    while at < len(by_length):
+        try:
+            batch = collate(by_length[at : at + batch_size], pad).to(device)
+            lost = float(token_losses(model, batch).double().sum())
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error) or batch_size == 1:
+                raise
+            lost = None
+        if lost is None:  # outside of the handler, whose traceback holds on to tensors
+            batch_size //= 2
+            torch.cuda.empty_cache()
+            say(f"memory ran out in the held-out loss; went on with {batch_size} rows at a time")
+            continue
+        total, count, at = total + lost, count + batch.learned.shape[1], at + batch_size
     return total / count

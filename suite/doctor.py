@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from suite import architecture
 from suite import model as models
 from suite.errors import UserError
-from suite.request import Request, counted
+from suite.request import Request, counted, read, whole
 
 if TYPE_CHECKING:
     from suite.track import Track
@@ -118,6 +118,7 @@ def examine(
 ) -> Diagnosis:
     """The diagnosis behind the flags as typed; what is not given is the track's."""
     from suite.memory import capacity
+    from suite.places import base_of
     from suite.plan import DATA_TRACK, track_of
     from tasks.interface import Places
     from variants import registry
@@ -129,25 +130,18 @@ def examine(
     places = Places(data=folder, own=own)
     recipe = chosen.recipe_for(next(iter(chosen.tasks)))
     rows = counted("--batch", batch) or recipe.batch_size
-    tokens = counted("--length", length) or max(chosen.recipe_for(t).max_length for t in chosen.tasks)
+    if length is None:
+        tokens = max(chosen.recipe_for(task).max_length for task in chosen.tasks)
+    else:
+        tokens = read("--length", length, whole(2), "a whole number, 2 or more")
     on = models.resolve_device(device)
-    name = chosen.base if model is None else model
-    place = _place(name, places)
+    name, place = base_of(request, chosen, places, weights=False)
     free = capacity(on)
     recipe = recipe.model_copy(update={"batch_size": rows, "max_length": tokens})
     wanted = registry.parse_list(",".join(chosen.variants) if variants is None else variants)
     demands = [_demand(place, variant, recipe, on, free) for variant in wanted]
     findings = [*_of_model(name, place, tokens), *_of_track(chosen, places), *_of_packages(on)]
     return Diagnosis(_anatomy(name, place), on, free, rows, tokens, demands, findings)
-
-
-def _place(name: str, places: Places) -> Path:
-    """The folder of the configuration: fetched with the data, or the base's own."""
-    from suite.hub.manifest import model_folder
-
-    here = name in models.SHIPPED or Path(name).expanduser().is_dir()
-    fetched = None if here or places.data is None else model_folder(places.data, name)
-    return fetched or models.locate(name, weights=False)
 
 
 def _anatomy(name: str, folder: Path) -> Anatomy:
@@ -232,6 +226,7 @@ def _weights(name: str, folder: Path) -> Finding:
 
 def _of_track(track: Track, places: Places) -> Iterator[Finding]:
     """What its tasks read, and the sandbox for those that run code."""
+    from suite.hub.manifest import verify
     from suite.places import Spec, needed
     from tasks import registry, sandbox
 
@@ -241,8 +236,14 @@ def _of_track(track: Track, places: Places) -> Iterator[Finding]:
             "data", "note", f"fetched from the hub at the first run: {len(needed(track, specs))} files"
         )
     elif track.needs_data and places.data is not None:
-        lacking = [file for file in needed(track, specs) if not (places.data / file).is_file()]
+        files = needed(track, specs)
+        lacking = [file for file in files if not (places.data / file).is_file()]
         told = f"{len(lacking)} file(s), such as {lacking[0]}; suite fetch brings them" if lacking else "all"
+        if not lacking:
+            try:
+                verify(places.data, files)
+            except UserError as error:
+                lacking, told = list(files), str(error)
         yield Finding("data", "missing" if lacking else "ok", f"{told} (track {track.name})")
     pocket = [spec.name for spec in specs if spec.name in registry.pocket_names()]
     if any(evaluation.runs_code for name in pocket for evaluation in registry.get(name).evaluations):

@@ -27,13 +27,13 @@ def show(found: Diagnosis, console: Any) -> None:
         table.add_column(name, justify="left" if name == "variant" else "right", overflow="fold")
     for one in found.demands:
         modules = str(sum(one.adapted.values())) if one.adapted else ""
-        table.add_row(one.variant, one.precision, modules, count(one.trainable), *_verdict(one))
+        table.add_row(escape(one.variant), one.precision, modules, count(one.trainable), *_verdict(one))
     console.print(table)
     for layers, names in _by_layers(found).items():
-        console.print(f"{', '.join(names)}: {layers}", highlight=False)
+        console.print(f"{escape(', '.join(names))}: {escape(layers)}", highlight=False)
     for one in found.demands:
         if one.error is not None:
-            console.print(f"{MARKS['missing']} {one.variant}: {escape(one.error)}")
+            console.print(f"{MARKS['missing']} {escape(one.variant)}: {escape(one.error)}")
     for finding in found.findings:
         console.print(f"{MARKS[finding.state]} {finding.what}: {escape(finding.told)}")
 

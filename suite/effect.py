@@ -76,7 +76,8 @@ def prove(
         delta_norms=_norms(adapter),
         reload_error=_reload_error(model, ids, now, folder, precision),
     )
-    unit = torch.finfo(getattr(torch, precision)).eps * float(now.abs().max())
+    computed = torch.float32 if precision == "float32" else torch.bfloat16
+    unit = torch.finfo(computed).eps * float(now.abs().max())
     return effect, fault(effect, unit)
 
 

@@ -102,4 +102,5 @@ def _by_template(example: Example, tokenizer: Any) -> list[int]:
         raise UserError(
             f"the chat template refuses a conversation of {roles} ({one_line(error, 120)})"
         ) from None
-    return _ids(text, tokenizer)
+    begun = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+    return _ids(text, tokenizer) if begun else _plain(text, tokenizer)

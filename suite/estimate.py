@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from suite.plan import Plan
 from suite.record import Cell
@@ -66,7 +67,7 @@ def table(found: Sequence[Estimate], workers: int) -> Table:
         steps = str(recipe.steps) if one.phases == 1 else f"{one.phases} x {recipe.steps}"
         settings = ",".join(f"{k}={v}" for k, v in cell.variant.settings.items())
         variant = f"{cell.variant.name}:{settings}" if settings else cell.variant.name
-        shown.add_row(cell.id, variant, cell.task.label, f"{rate:g}", str(seed), steps, about)
+        shown.add_row(cell.id, Text(variant), cell.task.label, f"{rate:g}", str(seed), steps, about)
     return shown
 
 

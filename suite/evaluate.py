@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import comb
 from typing import TYPE_CHECKING, Any
 
 from suite import harness
 from suite.record import EvaluationSettings, Item, Score
 from tasks import sandbox
 from tasks.interface import Evaluation, TaskError
+from tasks.lm_eval.code_eval import estimate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -48,7 +48,6 @@ def evaluate(
         return {}
     if settings.engine != "transformers":
         raise ValueError(f"a loaded model is scored by transformers; for {settings.engine} see suite.engines")
-    _check_sandbox(evaluations)
     training = model.training
     with harness.tamed():
         from suite.lm import PackLM
@@ -71,6 +70,7 @@ def score(
     """The scores of an lm-eval model object, inside `harness.tamed`."""
     from suite.lm import Heard
 
+    _check_sandbox(evaluations)
     if settings.chat_template and not getattr(lm.tokenizer, "chat_template", None):
         raise TaskError("this model's tokenizer has no chat template; use chat_template: false")
     if settings.samples > 1 and not settings.temperature:
@@ -141,7 +141,8 @@ def _task(evaluation: Evaluation, settings: EvaluationSettings) -> Any:
             changed["max_gen_toks"] = settings.max_new_tokens
         if evaluation.runs_code and settings.temperature > 0:
             changed |= {"do_sample": True, "temperature": settings.temperature}
-        task.set_config(key="generation_kwargs", value=changed, update=True)
+        own = task.config.generation_kwargs or {}  # may be shared with others: never changed in its place
+        task.set_config(key="generation_kwargs", value={**own, **changed})
     return task
 
 
@@ -190,7 +191,7 @@ def _with_samples(first: Score, evaluation: Evaluation, task: Any, lm: Any, samp
     lm.draw = 0
     sizes = sorted({2**i for i in range(samples.bit_length())} | {samples})
     passes = {
-        f"pass@{k},{evaluation.filter}": sum(pass_at(k, samples, round(c)) for c in right) / len(right)
+        f"pass@{k},{evaluation.filter}": sum(estimate(samples, round(c), k) for c in right) / len(right)
         for k in sizes
     }
     value = sum(right) / (samples * len(right))
@@ -199,11 +200,6 @@ def _with_samples(first: Score, evaluation: Evaluation, task: Any, lm: Any, samp
     ]
     metrics = {**first.metrics, f"{evaluation.metric},{evaluation.filter}": value, **passes}
     return first.model_copy(update={"value": value, "metrics": metrics, "items": items})
-
-
-def pass_at(k: int, n: int, right: int) -> float:
-    """Chance that k of n answers, drawn without putting back, hold one of the `right` ones."""
-    return 1 - comb(n - right, k) / comb(n, k)
 
 
 def _with_notes(score: Score, lm: Any, on_note: Callable[[str], None]) -> Score:

@@ -91,7 +91,8 @@ class TrainPack:
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            return [Found(cell, "oom", "out of memory outside training") for cell in self.cells]
+            told = "out of memory before training"
+            return [Found(cell, "oom", told, **about(shop, cell, cell.how.recipe)) for cell in self.cells]
         finally:
             for adapter in adapters:
                 adapter.detach()
@@ -144,7 +145,7 @@ def _found(
     report: Report,
 ) -> Found:
     """Prove and score one trained member (not one that went wrong), and put together what is known of it."""
-    from suite.cost import Stopwatch
+    from suite.cost import Stopwatch, out_of_memory
 
     watch, known = Stopwatch(), {}
     status, error = training.status or "failed", training.error
@@ -153,8 +154,13 @@ def _found(
         known["effect"], error, known["weights"] = shop.prove(cell, adapter, start)
         status = "ok" if error is None else "failed"
     if status == "ok":
-        with watch.on():
-            known |= scored(shop, cell, cell.how.recipe, (adapter,), report)
+        try:
+            with watch.on():
+                known |= scored(shop, cell, cell.how.recipe, (adapter,), report)
+        except (MemoryError, RuntimeError) as problem:
+            if not out_of_memory(problem):
+                raise
+            status, error = "oom", "out of memory in scoring, one row at a time"
     cost = Cost(
         train_wall_s=trained.wall,
         train_cpu_s=trained.cpu,
@@ -167,7 +173,8 @@ def _found(
         checkpointing=shop.setup.checkpointing,
         attention=getattr(shop.model.config, "_attn_implementation", None),
     )
-    known["notes"] = [*training.notes, *known.get("notes", ())]
+    known |= about(shop, cell, cell.how.recipe)
+    known["notes"] = [*training.notes, *known["notes"]]
     return Found(
         cell=cell,
         status=status,
@@ -199,6 +206,10 @@ def scored(
     general = shop.scores((*task.evaluations, *parts(shop.general)), how, adapters, report, folder)
     bits = take_bits(general, shop.general)
     target = {e.name: general.pop(e.name) for e in task.evaluations}
-    found = {"target": target, "log_loss": losses, "general": general, "bits_per_byte": bits}
-    notes = [*task.notes, *shop.take_notes()]
-    return {**found, "data": {**task.files, **shop.general.files}, "notes": notes}
+    return {"target": target, "log_loss": losses, "general": general, "bits_per_byte": bits}
+
+
+def about(shop: Workshop, cell: Cell, recipe: Recipe) -> dict[str, Any]:
+    """What was read for a cell, and what is to be said of it since the last time, however it ends."""
+    task = shop.task(cell, recipe)
+    return {"data": {**task.files, **shop.general.files}, "notes": [*task.notes, *shop.take_notes()]}

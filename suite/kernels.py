@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from suite.errors import UserError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 FLASH = "flash_attention_2"
@@ -31,6 +32,13 @@ def check_attention(attention: str | None, precision: str, device: str) -> None:
         why = "the package flash-attn is not installed"
     if why:
         raise UserError(f"--attention {FLASH}: {why}; use sdpa")
+
+
+def narrowed(device: torch.device) -> bool:
+    """Whether products of float32 tensors are computed in another type here: inside autocast."""
+    import torch
+
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 SHIPPED = {"pocket": ("tasks.pocket", "base")}
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 TOKENIZER = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer*",
-    "special_tokens_map.json",
-    "vocab.*",
-    "merges.txt",
-    "added_tokens.json",
-    "chat_template.jinja",
+    *("config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "vocab.*"),
+    *("merges.txt", "added_tokens.json", "chat_template.jinja"),
+)
+INDEX = "model.safetensors.index.json"
+CONTENT = (  # what transformers reads of a model beside its weights
+    *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model"),
+    *("special_tokens_map.json", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json"),
+    *("chat_template.jinja", INDEX),
 )
 HUB = ("*.json", "tokenizer*", "merges.txt", "vocab.*", "*.jinja")
 
@@ -63,12 +64,22 @@ def base_ref(name: str, folder: Path) -> BaseRef:
 def content_digest(folder: Path) -> str:
     """16 hex digits of the SHA-256 over configuration, tokenizer and weights: file names and bytes."""
     total = hashlib.sha256()
-    for path in sorted(
-        {p for pattern in (*WEIGHTS, *TOKENIZER) for p in folder.glob(pattern) if p.is_file()}
-    ):
+    for path in sorted(folder / name for name in {*CONTENT, *_weights(folder)}):
+        if not path.is_file():
+            continue
         with path.open("rb") as file:
             total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()[:16]
+
+
+def _weights(folder: Path) -> list[str]:
+    """The names of the weights that are read: a folder may hold them in other forms beside."""
+    try:
+        listed = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        whole = "model.safetensors"
+        return [whole] if (folder / whole).is_file() else [p.name for p in folder.glob("*.safetensors")]
+    return [name for name in map(str, listed) if "/" not in name]
 
 
 def check(folder: Path) -> None:

@@ -19,7 +19,7 @@ from suite.baseline import BaseJob, before
 from suite.errors import UserError, one_line
 from suite.evaluate import AS_IS
 from suite.facts import facts, plain, printable
-from suite.jobs import Found, scored
+from suite.jobs import Found, about, scored
 from suite.record import BaseRef, Cell, Cost, Recipe, Source, VariantRef
 from suite.request import Request
 
@@ -82,6 +82,7 @@ class ScoreFolder:
                 source=self.source,
                 threads=shop.threads,
                 **known,
+                **about(shop, self.cell, self.recipe),
             )
         finally:
             for adapter in adapters:
@@ -90,7 +91,7 @@ class ScoreFolder:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Scoring:
     """A plan of cells that are only scored, and the jobs that score them."""
 
     plan: plans.Plan
@@ -101,7 +102,7 @@ class Evaluation:
         return [self.jobs[cell.id] for cell in cells]
 
 
-def resolve(text: str, request: Request) -> Evaluation:
+def resolve(text: str, request: Request) -> Scoring:
     """What is to be scored: the folder `text`. UserError, VariantError or TaskError on the first mistake."""
     track = plans.track_of(request)
     folder = _folder(text)
@@ -119,7 +120,7 @@ def resolve(text: str, request: Request) -> Evaluation:
     if reads[0].evaluation.engine != AS_IS.engine:
         from suite.engines import vllm
 
-        vllm.check(folder, reads[0].evaluation)
+        vllm.check(folder, reads[0].evaluation, precision)
     jobs = {}
     for read in reads:
         cell = Cell(
@@ -134,7 +135,7 @@ def resolve(text: str, request: Request) -> Evaluation:
             source=_key(source),
         )
         jobs[cell.id] = ScoreFolder(cell, read.recipe, folder, source, compared)
-    return Evaluation(plans.Plan(track.label, tuple(job.cell for job in jobs.values()), setup), jobs)
+    return Scoring(plans.Plan(track.label, tuple(job.cell for job in jobs.values()), setup), jobs)
 
 
 def _folder(text: str) -> Path:

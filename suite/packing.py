@@ -17,6 +17,7 @@ from torch import Tensor
 
 from suite.encode import Encoded
 from suite.errors import UserError, one_line
+from suite.kernels import narrowed
 
 if TYPE_CHECKING:
     from suite.batches import Numbered
@@ -82,7 +83,8 @@ def check(model: Any, pad: int) -> None:
     expected = [alone[:size] for alone, size in zip(apart, TRIED, strict=True)]
     worst = max(float((a - b).abs().max()) for a, b in zip(found, expected, strict=True))
     largest = max(float(b.abs().max()) for b in expected)
-    if not worst <= NEAR.get(model.dtype, NEAR_NARROW) * largest:
+    computed = torch.bfloat16 if narrowed(device) else model.dtype
+    if not worst <= NEAR.get(computed, NEAR_NARROW) * largest:
         raise UserError(
             f"{name} lets packed examples see each other (logits differ by {worst:.2g} of {largest:.2g}); "
             "use batching=padded"

@@ -95,18 +95,19 @@ def needed(track: Track, specs: Sequence[Spec]) -> tuple[str, ...]:
     return tuple(files)
 
 
-def base_of(request: Request, track: Track, places: Places) -> tuple[str, Path]:
+def base_of(request: Request, track: Track, places: Places, weights: bool = True) -> tuple[str, Path]:
     """The base as it is named and its folder: in the data folder if it was fetched with the data.
 
-    Where no base is named, it is the track's, or the one that lies in the data folder in its stead.
+    Where no base is named, it is the track's, or the one that lies in the data folder in its stead. Without
+    `weights` a model of the hub comes as its configuration and tokenizer alone.
     """
     name = track.base if request.model is None else request.model
     if places.data is None or name in models.SHIPPED or Path(name).expanduser().is_dir():
-        return name, models.locate(name)
+        return name, models.locate(name, weights)
     from suite.hub.manifest import model_folder, model_names
 
     there = model_names(places.data)
     if request.model is None and track.base not in there and len(there) == 1:
         (name,) = there
     fetched = model_folder(places.data, name)
-    return name, models.locate(name) if fetched is None else fetched
+    return name, models.locate(name, weights) if fetched is None else fetched

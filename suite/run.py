@@ -12,7 +12,7 @@ from suite.engines import local
 from suite.jobs import Found, TrainPack
 from suite.plan import Plan, packs
 from suite.progress import Display
-from suite.provenance import provenance
+from suite.provenance import device_name, provenance
 from suite.record import Cell, Record, Scores
 from suite.store import Store
 from suite.weights import FOLDER
@@ -67,8 +67,16 @@ class Outcome:
 
 
 def unfinished(plan: Plan, store: Store) -> list[Cell]:
-    """The cells without a record, and those whose record says failed."""
-    return [c for c in plan.cells if not store.has(c.id) or store.read(c.id).status == "failed"]
+    """The cells without a record, those whose record says failed, and those that may fit into memory now."""
+    return [c for c in plan.cells if not store.has(c.id) or _again(store.read(c.id), plan)]
+
+
+def _again(record: Record, plan: Plan) -> bool:
+    """Whether a record is no last word: it failed, or memory ran out and there is more of it now."""
+    if record.status != "oom":
+        return record.status == "failed"
+    saving = plan.setup.checkpointing and not (record.cost and record.cost.checkpointing)
+    return saving or record.provenance.device != device_name(plan.setup.device)
 
 
 def base_jobs(before: Iterable[Sequence[BaseJob]], store: Store) -> list[BaseJob]:

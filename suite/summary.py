@@ -29,7 +29,8 @@ class Mean:
 class SummaryRow:
     """One variant on one board. Gains, scores and forgetting are in points (0..100), times in seconds.
 
-    `mean_gain` and `mean_score` are over the board's tasks, None unless all were measured.
+    `mean_gain` and `mean_score` are over the board's tasks that have an evaluation, None unless all were
+    measured. `loss_changes` are after - before of the held-out test loss, in nats.
     `learning_rates` is by task. A variant that met several rates on one task has one row a rate.
     `trainable_parameters` is the largest of the cells, `train_seconds` the mean of a cell.
     """
@@ -44,6 +45,7 @@ class SummaryRow:
     learning_rates: dict[str, float | None]
     gains: dict[str, Mean | None]
     mean_gain: float | None
+    loss_changes: dict[str, Mean | None]
     scores: dict[str, Mean | None]
     mean_score: float | None
     forgetting: Mean | None
@@ -60,6 +62,7 @@ class Board:
     """Rows that may be compared, best first: by mean gain, or by mean score where no gain is known.
 
     `recipes` is by task label, None where the cells were not trained here; `sources` are training sets.
+    `unscored` tasks have no evaluation, and their held-out loss alone tells of them.
     """
 
     id: str
@@ -69,6 +72,7 @@ class Board:
     scored_here: bool
     recipes: dict[str, Recipe | None]
     sources: dict[str, str]
+    unscored: tuple[str, ...]
     skills: tuple[str, ...]
     rows: tuple[SummaryRow, ...]
 
@@ -169,6 +173,7 @@ def _board(members: Sequence[Record]) -> Board:
         scored_here=first.evaluation.revision is not None,
         recipes=dict(sorted(recipes.items())),
         sources={tasks[record.id]: record.cell.task.source for record in members},
+        unscored=tuple(sorted({tasks[one.id] for one in members if not one.cell.evaluation.target})),
         skills=skills,
         rows=(),
     )
@@ -224,6 +229,7 @@ def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], cells: Seq
     by_task = {task: [one for one in done if tasks[one.id] == task] for task in board.recipes}
     gains = {task: _mean(one.gain for one in ones) for task, ones in by_task.items()}
     scores = {task: _mean(one.score for one in ones) for task, ones in by_task.items()}
+    scored = [task for task in by_task if task not in board.unscored]
     times = _mean(record.cost.train_wall_s for record in done if record.cost)
     return SummaryRow(
         board=board.id,
@@ -235,9 +241,10 @@ def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], cells: Seq
         revision=variant.revision,
         learning_rates={tasks[record.id]: record.cell.learning_rate for record in cells},
         gains=gains,
-        mean_gain=_mean_of_all(gains),
+        mean_gain=_mean_of_all({task: gains[task] for task in scored}),
+        loss_changes={task: _mean(_loss_change(record) for record in ones) for task, ones in by_task.items()},
         scores=scores,
-        mean_score=_mean_of_all(scores),
+        mean_score=_mean_of_all({task: scores[task] for task in scored}),
         forgetting=_mean(record.forgetting for record in done),
         forgetting_by_skill={
             skill: _mean(record.forgetting_by_skill.get(skill) for record in done) for skill in board.skills
@@ -248,6 +255,13 @@ def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], cells: Seq
         statuses=dict(sorted(Counter(record.status for record in cells).items(), key=_ok_first)),
         records=tuple(record.id for record in cells),
     )
+
+
+def _loss_change(record: Record) -> float | None:
+    """What training did to the held-out test loss, nats per token; negative is better."""
+    if record.before is None or record.after is None or "test" not in record.after.log_loss:
+        return None
+    return record.after.log_loss["test"] - record.before.log_loss.get("test", math.nan)
 
 
 def _rank(row: SummaryRow, means: dict[str, Mean | None]) -> tuple[int, float, str, tuple[str, ...]]:

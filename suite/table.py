@@ -10,7 +10,7 @@ from rich.text import Text
 
 from suite.record import Record
 from suite.summary import Board, Mean, SummaryRow, boards
-from suite.words import count, duration, outcome, points, rates, score
+from suite.words import count, duration, nats, outcome, points, rates, score
 
 Columns = list[tuple[str, Callable[[SummaryRow], str]]]
 
@@ -54,13 +54,18 @@ def _table(board: Board) -> Table:
 def _compared(board: Board) -> Columns:
     """Gains with their mean, or scores where no gain is known (their mean only over several tasks)."""
     kind, shown = ("score", score) if board.scores_only else ("gain", points)
+    scored = [task for task in board.recipes if task not in board.unscored]
     columns: Columns = [
         (f"{task}\n{kind}", lambda row, task=task: _mean(board.compared(row)[task], shown, board.seeds))
-        for task in board.recipes
+        for task in scored
     ]
-    if not board.scores_only:
+    columns += [
+        (f"{task}\nloss", lambda row, task=task: _mean(row.loss_changes[task], nats, board.seeds))
+        for task in board.unscored
+    ]
+    if scored and not board.scores_only:
         columns.append(("mean\ngain", lambda row: points(row.mean_gain)))
-    elif len(board.recipes) > 1:
+    elif len(scored) > 1:
         columns.append(("mean\nscore", lambda row: score(row.mean_score)))
     if board.forgetting_known:
         columns.append(
@@ -73,7 +78,8 @@ def _caption(board: Board) -> str:
     repeats = f"mean of {board.seeds} seeds (brackets: of fewer)" if board.seeds > 1 else "one seed"
     if board.scores_only:
         return f"Score: points after training, {repeats}.\nThe base's own score is not known, so no gain is."
-    return f"Gain: points after - before, {repeats}.\nForgetting: before - after.{_trained_on(board)}"
+    loss = "\nLoss: held-out nats per token, after - before." if board.unscored else ""
+    return f"Gain: points after - before, {repeats}.\nForgetting: before - after.{loss}{_trained_on(board)}"
 
 
 def _trained_on(board: Board) -> str:

@@ -152,11 +152,8 @@ def train(
         for run, point in zip(active, points, strict=True):
             if on_step is not None and point is not None:
                 on_step(runs.index(run), point)
-    for run in runs:
-        whole = loop.size is None or loop.size >= run.member.recipe.batch_size
-        run.training.micro_batch = None if whole else loop.size
     if len(runs) == 1:
-        runs[0].training.peak_memory_bytes = memory.bytes
+        runs[0].training.peak_memory_bytes = memory.bytes or None
         runs[0].training.memory_method = memory.method
     return [run.training for run in runs]
 
@@ -178,8 +175,11 @@ class Loop:
                 run.state.restore()
             if not self._halve(active, max(len(part.rows) for part in parts)):
                 return [None] * len(active)
-        for run in active:
+        for run, part in zip(active, parts, strict=True):
             run.state.settle()
+            whole = self.size is None or self.size >= len(part.rows)
+            if not whole:
+                run.training.micro_batch = self.size
         return [_update(run, loss, part) for run, loss, part in zip(active, losses, parts, strict=True)]
 
     def _gradients(self, parts: Sequence[Part]) -> list[float] | None:

@@ -15,6 +15,11 @@ def points(value: float | None) -> str:
     return f"{rounded:+.1f}" if rounded else "0.0"
 
 
+def nats(value: float | None) -> str:
+    """A change of a loss, with its sign: '-0.412'."""
+    return ABSENT if value is None else f"{value:+.3f}"
+
+
 def score(value: float | None) -> str:
     """A score in points (0..100), without a sign: '47.8'."""
     return ABSENT if value is None else f"{value:.1f}"

@@ -202,7 +202,7 @@ class Workshop:
             report("held-out loss", i, len(HELD_OUT))
             rows = self.encoded(task, split, recipe)[:limit]
             with self.computing(), routed(self.model, *adapters):
-                found[split] = log_loss(self.model, rows, self.pad)
+                found[split] = log_loss(self.model, rows, self.pad, say=self._notes.append)
         return found
 
     def scores(
@@ -229,10 +229,9 @@ class Workshop:
         if settings.engine != AS_IS.engine:
             from suite.engines import vllm
 
-            base, tell = self.setup.base, self._notes.append
-            return vllm.evaluate(
-                folder or base, base, evaluations, settings, on_progress=on_progress, on_note=tell
-            )
+            base, precision = self.setup.base, self._opened[1] if self._opened else "float32"
+            how: Any = {"on_progress": on_progress, "on_note": self._notes.append}
+            return vllm.evaluate(folder or base, base, evaluations, settings, precision, **how)
         with self.computing():
             return evaluate(
                 self.model,

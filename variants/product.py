@@ -85,7 +85,7 @@ def _factors(
     return back, gA, _thin(g.T, inner) * ctx.scale if for_B else None
 
 
-def _as_they_are(x: Tensor) -> AbstractContextManager[None]:
+def _as_they_are(x: Tensor) -> AbstractContextManager[Any]:
     """Inside, products are of the types written here."""
     kind = x.device.type
     on = not torch.amp.is_autocast_available(kind) or torch.is_autocast_enabled(kind)

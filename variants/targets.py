@@ -86,7 +86,7 @@ def _adaptable(model: nn.Module) -> Iterator[tuple[str, tuple[Kind, Tensor]]]:
     """Everything that can be adapted: name -> kind and stored weight."""
     embedding = _own(model, "get_input_embeddings")
     for name, module in model.named_modules():
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward:
             yield name, ("linear", module.weight)
         elif turned(model, name):
             yield name, ("linear", model.get_parameter(f"{name}.weight").T)

@@ -25,9 +25,8 @@ def evaluate(
     base: Path,
     evaluations: Sequence[Evaluation],
     settings: EvaluationSettings,
+    precision: str,
     *,
-    precision: str = "bfloat16",
-    limit: int | None = None,
     on_progress: Progress | None = None,
     on_note: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Score]:
@@ -36,16 +35,16 @@ def evaluate(
     Raises UserError where vLLM is not installed, finds no GPU, does not load the folder, or is asked for
     drawn answers, whose draws the suite could not repeat.
     """
-    check(folder, settings)
+    check(folder, settings, precision)
     with harness.tamed():
         from lm_eval.models.vllm_causallms import VLLM
 
         lm = VLLM(**arguments(folder, base, precision))
         on_note("vLLM cuts the beginning of prompts longer than its context, and does not count them")
-        return score(lm, evaluations, settings, limit or settings.limit, on_progress, on_note)
+        return score(lm, evaluations, settings, settings.limit, on_progress, on_note)
 
 
-def check(folder: Path, settings: EvaluationSettings) -> None:
+def check(folder: Path, settings: EvaluationSettings, precision: str) -> None:
     """UserError, in one line, where vLLM cannot score this folder here under these settings."""
     import torch
 
@@ -55,6 +54,8 @@ def check(folder: Path, settings: EvaluationSettings) -> None:
         )
     if not torch.cuda.is_available():
         raise UserError("engine vllm needs an NVIDIA GPU, and none is there; use engine: transformers")
+    if precision == "mixed":
+        raise UserError("engine vllm has no precision mixed; use float32 or bfloat16")
     if settings.temperature > 0:
         raise UserError(
             f"engine vllm scores greedy answers, and temperature is {settings.temperature:g}; "

@@ -65,6 +65,10 @@ def files(repository: Repository, folder: str = "") -> list[RemoteFile]:
             for entry in entries
             if isinstance(entry, RepoFile)
         ]
+    for file in found:
+        parent, _, name = file.path.rpartition("/")
+        if parent != folder or name in ("", ".", "..") or any(c in name for c in "\\:\0"):
+            raise UserError(f"{_called(repository.kind)} {repository.id!r}: no name of a file: {file.path!r}")
     return sorted(found, key=lambda file: file.path)
 
 

@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -45,7 +46,7 @@ def rows(files: Sequence[hub.RemoteFile], columns: Sequence[str], moved: hub.Mov
         try:
             for row in _kind(file)(reader, columns):
                 yield _only(row, columns, file)
-        except (ValueError, EOFError, gzip.BadGzipFile) as error:
+        except (ValueError, EOFError, OSError, NotImplementedError, zlib.error) as error:
             if isinstance(error, UserError):
                 raise
             raise UserError(f"{_named(file)} cannot be read ({one_line(error, 120)})") from None

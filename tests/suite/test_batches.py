@@ -108,3 +108,21 @@ def test_log_loss_is_the_mean_over_tokens_whatever_the_batches(tiny_model: Any) 
     expected = float(torch.cat(losses).mean())
     for size in (1, 3, 32):
         assert log_loss(tiny_model, ROWS, PAD, size) == pytest.approx(expected, rel=1e-5)
+
+
+def test_log_loss_halves_its_batches_where_memory_runs_out(
+    tiny_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, said = log_loss(tiny_model, ROWS, PAD), []
+
+    def small(model: Any, batch: Any) -> Any:
+        if len(batch.ids) > 1:
+            raise torch.OutOfMemoryError("no room")
+        return token_losses(model, batch)
+
+    monkeypatch.setattr("suite.batches.token_losses", small)
+    assert log_loss(tiny_model, ROWS, PAD, 8, said.append) == pytest.approx(expected, rel=1e-5)
+    assert said[-1] == "memory ran out in the held-out loss; went on with 1 rows at a time"
+    monkeypatch.setattr("suite.batches.token_losses", lambda *_: small(tiny_model, collate(ROWS, PAD)))
+    with pytest.raises(torch.OutOfMemoryError):
+        log_loss(tiny_model, ROWS, PAD, 8)

@@ -16,7 +16,7 @@ from suite.cli import app
 from suite.engines.local import Done, Failed, Started
 from suite.errors import UserError, one_line
 from suite.export import export
-from suite.outside import Evaluation, ScoreFolder
+from suite.outside import ScoreFolder, Scoring
 from suite.outside import resolve as resolve_folder
 from suite.record import Record
 from suite.request import Request
@@ -38,7 +38,7 @@ def folders(trained_store: Path, tiny_base: Path, tmp_path_factory: pytest.TempP
     return place
 
 
-def resolve(folder: Path, base: Path | None, **more: Any) -> Evaluation:
+def resolve(folder: Path, base: Path | None, **more: Any) -> Scoring:
     model = None if base is None else str(base)
     flags = {"model": model, "tasks": "math", "limit": "2", "device": "cpu", **more}
     return resolve_folder(str(folder), Request(**flags))

@@ -11,7 +11,7 @@ from suite import track as tracks
 from suite.errors import UserError
 from suite.hub.manifest import File, Manifest, Model, sha256, write
 from suite.model import locate
-from suite.places import base_of, needed, specs_of
+from suite.places import base_of, needed, places_of, specs_of
 from suite.request import Request
 from tasks.interface import Places, TaskError
 
@@ -71,3 +71,23 @@ def test_tasks_are_those_of_the_track_or_the_files_own(tmp_path: Path) -> None:
     assert "codealpaca/train.jsonl" not in files
     with pytest.raises(TaskError, match="no training set 'metamath'; did you mean 'metamathqa'"):
         needed(OPEN, specs_of(Request(tasks="math:metamath"), OPEN))
+
+
+def test_data_that_changed_since_they_were_fetched_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "gsm8k/train.jsonl"
+    file.parent.mkdir()
+    file.write_text("{}\n")
+    entry = File(sha256=sha256(file), bytes=3, source="openai/gsm8k", revision="1", fetched="2026-01-01")
+    write(tmp_path, Manifest(suite="0", files={"gsm8k/train.jsonl": entry}))
+    asked = Request(data=(str(tmp_path),))
+    with pytest.raises(UserError, match="is not in"):
+        places_of(asked, OPEN, specs_of(asked, OPEN))
+    for name in needed(OPEN, specs_of(asked, OPEN)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}\n")
+    everything = {name: entry for name in needed(OPEN, specs_of(asked, OPEN))}
+    write(tmp_path, Manifest(suite="0", files=everything))
+    assert places_of(asked, OPEN, specs_of(asked, OPEN)).data == tmp_path
+    file.write_text("{ }\n")
+    with pytest.raises(UserError, match=r"gsm8k/train.jsonl is not what was fetched"):
+        places_of(asked, OPEN, specs_of(asked, OPEN))

@@ -13,7 +13,7 @@ from suite.baseline import ScoreGeneral, ScoreTask
 from suite.engines.local import Done, Failed, Started
 from suite.jobs import Found, TrainPack
 from suite.plan import Plan
-from suite.record import BaseRef, Cell, Effect, EvaluationSettings, Recipe, Score, TaskRef, VariantRef
+from suite.record import BaseRef, Cell, Cost, Effect, EvaluationSettings, Recipe, Score, TaskRef, VariantRef
 from suite.run import Runner
 from suite.setup import Setup
 from suite.store import Store
@@ -86,7 +86,9 @@ def well(job: Any) -> Any:
 def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[Runner, list[Any], Silent]]:
     """Run cells into one store; gives the runner, the jobs that ran, and the display."""
 
-    def run(cells: list[Cell], answer: Answer = well, hold: int = 0) -> tuple[Runner, list[Any], Silent]:
+    def run(
+        cells: list[Cell], answer: Answer = well, hold: int = 0, **setup: Any
+    ) -> tuple[Runner, list[Any], Silent]:
         ran: list[Any] = []
 
         def engine(make: Any, jobs: Iterator[Any], workers: int, threads: int | None) -> Iterator[Any]:
@@ -102,7 +104,7 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple
                 yield answer(job)
 
         monkeypatch.setattr("suite.run.local.run", engine)
-        plan = Plan("t@1", tuple(cells), Setup(tmp_path, Places(), "cpu"))
+        plan = Plan("t@1", tuple(cells), Setup(tmp_path, Places(), "cpu", **setup))
         runner = Runner(plan, Store(tmp_path / "store"), "suite run")
         shown = Silent()
         runner.run(shown, 1, 1)
@@ -163,6 +165,18 @@ def test_a_bad_end_is_a_result_and_is_not_run_again(play: Any, status: Any) -> N
     assert (record.status, record.error, record.after) == (status, "it went wrong", None)
     assert runner.outcome.failed == 0
     assert play([cell()])[1] == []
+
+
+def test_memory_that_ran_out_is_tried_again_where_there_is_more(play: Any) -> None:
+    def answer(job: Any) -> Any:
+        if isinstance(job, TrainPack):
+            return Done(0, job, [Found(job.cells[0], "oom", "no room", cost=Cost(checkpointing=False))])
+        return well(job)
+
+    play([cell()], answer)
+    assert play([cell()])[1] == []
+    runner, ran, _ = play([cell()], checkpointing=True)
+    assert len(ran) == 1 and runner.outcome.records[0].status == "ok"
 
 
 def test_a_cell_that_raises_fails_alone_and_is_run_again(play: Any) -> None:

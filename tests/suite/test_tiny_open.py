@@ -30,6 +30,10 @@ SIZES: dict[str, Any] = {
     "eos_token_id": 0,
 }
 OPEN = ("--track", "tiny-open", "--offline", "--device", "cpu", "--no-weights")
+MIXED = (
+    *("run", "--variants", "lora,fullft", "--precision", "mixed", "--batching", "packed", "--steps", "10"),
+    *("--limit", "2", "--device", "cpu", "--no-weights", "--checkpointing", "--micro-batch", "1"),
+)
 BLOCKED = (  # a network that answers to nobody but this machine
     "import socket, sys\n"
     "def refuse(self, address, *rest):\n"
@@ -81,6 +85,32 @@ def test_a_random_llama_goes_through_every_task(llama: Path, tmp_path: Path) -> 
         assert f"{record.cell.task.source}/train.jsonl" in record.data
     targets = {name for record in records for name in record.cell.evaluation.target}
     assert targets == {"gsm8k", "humaneval", "mbpp", "ifeval"}
+
+
+def test_mixed_precision_and_rows_of_ones_own_on_the_embedded_base(tmp_path: Path) -> None:
+    """In mixed precision, as full fine-tuning is on a GPU; a task without an evaluation has its page too."""
+    own = tmp_path / "mine.jsonl"
+    rows = [{"instruction": f"Say {i}.", "response": f"{i}, as you asked."} for i in range(120)]
+    own.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    store = tmp_path / "store"
+    done = subprocess.run(
+        [sys.executable, "-m", "suite.cli", *MIXED, "--data", str(own), "--store", str(store)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    records = Store(store).records()
+    assert len(records) == 2 and (store / "site" / "index.html").is_file()
+    for record in records:
+        assert (record.status, record.cell.task.label, record.gain) == ("ok", "own", None), record.error
+        assert record.cell.how.recipe.precision == "mixed" and record.cost and record.cost.checkpointing
+        assert record.before is not None and record.after is not None
+        assert record.after.log_loss["test"] < record.before.log_loss["test"]
+        assert record.after.general["pocket_arc"].batch_changes is None and list(record.data) == [
+            "mine.jsonl"
+        ]
 
 
 def test_the_pocket_base_learns_real_rows_under_all_six_variants(tmp_path: Path) -> None:

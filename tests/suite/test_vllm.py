@@ -47,20 +47,20 @@ def adapter(folder: Path, **changes: Any) -> Path:
 def test_without_vllm_and_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="vLLM is not installed; pip install vllm, or engine: transformers"):
-        vllm.evaluate(tmp_path, tmp_path, registry.get("math").evaluations, SETTINGS)
+        vllm.evaluate(tmp_path, tmp_path, registry.get("math").evaluations, SETTINGS, "float32")
     monkeypatch.setattr(vllm, "find_spec", lambda name: name)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="needs an NVIDIA GPU, and none is there"):
-        vllm.check(tmp_path, SETTINGS)
+        vllm.check(tmp_path, SETTINGS, "float32")
 
 
 @pytest.mark.usefixtures("installed")
 def test_what_it_does_not_load_is_told(tmp_path: Path) -> None:
-    vllm.check(adapter(tmp_path / "good"), SETTINGS)
+    vllm.check(adapter(tmp_path / "good"), SETTINGS, "bfloat16")
     with pytest.raises(UserError, match="it has no DoRA"):
-        vllm.check(adapter(tmp_path / "dora", use_dora=True), SETTINGS)
+        vllm.check(adapter(tmp_path / "dora", use_dora=True), SETTINGS, "bfloat16")
     with pytest.raises(UserError, match=r"temperature is 0\.8"):
-        vllm.check(tmp_path / "good", SETTINGS.model_copy(update={"temperature": 0.8}))
+        vllm.check(tmp_path / "good", SETTINGS.model_copy(update={"temperature": 0.8}), "float32")
 
 
 def test_arguments_of_an_adapter_and_of_whole_weights(tmp_path: Path) -> None:
@@ -100,7 +100,8 @@ def test_its_answers_are_scored_as_any_others(
     monkeypatch.setitem(sys.modules, stub.__name__, stub)
     notes: list[str] = []
     evaluations = registry.get("math").evaluations
-    found = vllm.evaluate(tiny_base, tiny_base, evaluations, SETTINGS, limit=2, on_note=notes.append)
+    limited = SETTINGS.model_copy(update={"limit": 2})
+    found = vllm.evaluate(tiny_base, tiny_base, evaluations, limited, "bfloat16", on_note=notes.append)
     assert found["pocket_math"].n == 2 and found["pocket_math"].items[0].response
     assert notes == ["vLLM cuts the beginning of prompts longer than its context, and does not count them"]
 
