@@ -12,10 +12,10 @@ import peft
 import torch
 import transformers
 
-from suite.batches import order
-from suite.encode import Encoded
 from suite.record import Recipe
-from suite.train import Loop, Member, Run
+from suite.training.batches import order
+from suite.training.encode import Encoded
+from suite.training.train import Loop, Member, Run
 from variants import registry
 
 SHAPES: dict[str, dict[str, Any]] = {

@@ -117,9 +117,9 @@ def examine(
     device: str = "auto",
 ) -> Diagnosis:
     """The diagnosis behind the flags as typed; what is not given is the track's."""
-    from suite.memory import capacity
     from suite.places import base_of
     from suite.plan import DATA_TRACK, track_of
+    from suite.training.memory import capacity
     from tasks.interface import Places
     from variants import registry
 
@@ -161,8 +161,8 @@ def _anatomy(name: str, folder: Path) -> Anatomy:
 
 def _demand(folder: Path, variant: Variant, recipe: Any, device: str, free: int) -> Demand:
     """What a variant needs; one that does not fit this model is told, not raised."""
-    from suite.memory import Work, fits, largest_micro_batch, needs
     from suite.plan import precision
+    from suite.training.memory import Work, fits, largest_micro_batch, needs
     from variants import VariantError
 
     kind = precision(device, variant.trains_base)

@@ -94,7 +94,7 @@ class _Rule:
 
     def _length(self, cell: Cell) -> float:
         """Mean tokens of the task's first examples."""
-        from suite.batches import encode_all
+        from suite.training.batches import encode_all
         from tasks import registry
 
         task, recipe = cell.task, cell.how.recipe

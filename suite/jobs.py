@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from suite.cost import Stopwatch
-    from suite.train import Training
+    from suite.training.train import Training
     from suite.workshop import Report, Workshop
     from variants.interface import Adapter
 
@@ -105,7 +105,7 @@ def _train_and_score(
     import torch
 
     from suite.cost import Stopwatch
-    from suite.train import Member, train
+    from suite.training.train import Member, train
 
     members = [
         Member(

@@ -17,11 +17,11 @@ from suite import plan as plans
 from suite import weights
 from suite.baseline import BaseJob, before
 from suite.errors import UserError, one_line
-from suite.evaluate import AS_IS
 from suite.facts import facts, plain, printable
 from suite.jobs import Found, about, scored
 from suite.record import BaseRef, Cell, Cost, Recipe, Source, VariantRef
 from suite.request import Request
+from suite.scoring.evaluate import AS_IS
 
 if TYPE_CHECKING:
     from suite.workshop import Report, Workshop

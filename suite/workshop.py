@@ -15,7 +15,7 @@ from suite.setup import Setup
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from suite.batches import Encoded
+    from suite.training.batches import Encoded
     from tasks.general import General
     from tasks.interface import Evaluation, Task
     from variants.interface import Adapter, Calibration
@@ -118,7 +118,7 @@ class Workshop:
 
     def calibration(self, cell: Cell, count: int) -> Calibration:
         """`count` training examples of the cell's task (or all), drawn by its seed, one unpadded row each."""
-        from suite.batches import collate, order, row_mean, token_losses
+        from suite.training.batches import collate, order, row_mean, token_losses
         from variants.interface import Calibration
 
         rows = self.encoded(self.task(cell, cell.how.recipe), "train", cell.how.recipe)
@@ -181,7 +181,7 @@ class Workshop:
 
     def encoded(self, task: Task, split: str, recipe: Recipe) -> list[Encoded]:
         """The tokenised examples of a split, made once."""
-        from suite.batches import encode_all
+        from suite.training.batches import encode_all
 
         how = (recipe.max_length, recipe.loss_on, recipe.chat_template)
         key = (task.name, task.source, task.digest, split, *how, recipe.tokens)
@@ -194,7 +194,7 @@ class Workshop:
         self, task: Task, recipe: Recipe, limit: int | None, adapters: Sequence[Adapter], report: Report
     ) -> dict[str, float]:
         """Mean loss per learned token of each held-out split, nats."""
-        from suite.batches import log_loss
+        from suite.training.batches import log_loss
         from variants.route import routed
 
         found = {}
@@ -214,7 +214,7 @@ class Workshop:
         folder: Path | None = None,
     ) -> dict[str, Score]:
         """lm-eval's scores of the model under these adapters; `folder` is where another engine finds them."""
-        from suite.evaluate import AS_IS, evaluate
+        from suite.scoring.evaluate import AS_IS, evaluate
 
         report("score", 0, 0)
 

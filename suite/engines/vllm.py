@@ -12,10 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from suite import harness, serving
+from suite import serving
 from suite.errors import UserError
-from suite.evaluate import Progress, score
 from suite.record import EvaluationSettings, Score
+from suite.scoring import harness
+from suite.scoring.evaluate import Progress, score
 from suite.weights import ADAPTER, own_base
 from tasks.interface import Evaluation
 

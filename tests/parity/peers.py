@@ -14,9 +14,9 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from suite.batches import Encoded, order
 from suite.record import Recipe
-from suite.train import Member, train
+from suite.training.batches import Encoded, order
+from suite.training.train import Member, train
 from variants import Adapter, routed
 
 LEAVES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

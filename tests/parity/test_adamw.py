@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from suite.optim import MemberOptimizer, rate_factor
 from suite.record import Recipe
+from suite.training.optim import MemberOptimizer, rate_factor
 from tests.parity.peers import adamw, factor, widest
 from variants import Group
 

@@ -18,8 +18,8 @@ import pytest
 import torch
 from torch import nn
 
-from suite.batches import order
 from suite.record import Recipe
+from suite.training.batches import order
 from tests.parity.peers import KEY, MODELS, RANK, Peer, apart, examples, loss_gap, ours, token_loss
 from tests.parity.peers import Path as Run
 from variants import build, routed

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from suite.batches import (
+from suite.training.batches import (
     IGNORE,
     Encoded,
     collate,
@@ -120,9 +120,11 @@ def test_log_loss_halves_its_batches_where_memory_runs_out(
             raise torch.OutOfMemoryError("no room")
         return token_losses(model, batch)
 
-    monkeypatch.setattr("suite.batches.token_losses", small)
+    monkeypatch.setattr("suite.training.batches.token_losses", small)
     assert log_loss(tiny_model, ROWS, PAD, 8, said.append) == pytest.approx(expected, rel=1e-5)
     assert said[-1] == "memory ran out in the held-out loss; went on with 1 rows at a time"
-    monkeypatch.setattr("suite.batches.token_losses", lambda *_: small(tiny_model, collate(ROWS, PAD)))
+    monkeypatch.setattr(
+        "suite.training.batches.token_losses", lambda *_: small(tiny_model, collate(ROWS, PAD))
+    )
     with pytest.raises(torch.OutOfMemoryError):
         log_loss(tiny_model, ROWS, PAD, 8)

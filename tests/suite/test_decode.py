@@ -35,8 +35,8 @@ from transformers import (
     RepetitionPenaltyLogitsProcessor,
 )
 
-from suite.decode import Decoder, why_not
-from suite.rows import Ask, Finished, Row
+from suite.scoring.decode import Decoder, why_not
+from suite.scoring.rows import Ask, Finished, Row
 from tasks import pocket, registry
 
 BASE = Path(pocket.__file__).parent / "base"

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from suite import doctor, memory
+from suite import doctor
 from suite.errors import UserError
+from suite.training import memory
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 

@@ -7,8 +7,8 @@ from copy import deepcopy
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from suite.encode import encode, encode_all
 from suite.errors import UserError
+from suite.training.encode import encode, encode_all
 from tasks.interface import Example
 
 TEMPLATE = (

@@ -27,8 +27,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from suite.evaluate import evaluate
 from suite.record import EvaluationSettings
+from suite.scoring.evaluate import evaluate
 from tasks import evaluations as stock
 from tasks import pocket, registry
 from tests.needs import real_data, refused

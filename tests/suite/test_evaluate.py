@@ -13,9 +13,9 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from suite.evaluate import evaluate
-from suite.lm import PackLM
 from suite.record import Item, Score
+from suite.scoring.evaluate import evaluate
+from suite.scoring.lm import PackLM
 from tasks import registry, sandbox
 from tasks.interface import Evaluation, Example, TaskError
 from tasks.lm_eval import scoring

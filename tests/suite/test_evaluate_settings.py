@@ -11,10 +11,10 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from suite.endings import loglikelihoods
-from suite.evaluate import evaluate
-from suite.lm import PackLM
 from suite.record import EvaluationSettings, Score
+from suite.scoring.endings import loglikelihoods
+from suite.scoring.evaluate import evaluate
+from suite.scoring.lm import PackLM
 from tasks import evaluations as stock
 from tasks import registry
 from tasks.interface import TaskError
@@ -222,6 +222,6 @@ def test_out_of_memory_while_scoring_halves_the_batch(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return loglikelihoods(*args, rows=rows, **rest)
 
-    monkeypatch.setattr("suite.lm.loglikelihoods", small)
+    monkeypatch.setattr("suite.scoring.lm.loglikelihoods", small)
     assert evaluate(model, tokenizer, skill, limit=6, batch_size=24, on_note=notes.append) == usual
     assert notes == [f"memory ran out while scoring; went on with {n} rows at a time" for n in (12, 6)]

@@ -16,8 +16,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from suite.evaluate import evaluate
 from suite.record import EvaluationSettings, Score
+from suite.scoring.evaluate import evaluate
 from tasks import evaluations as stock
 from tests.needs import real_data, refused
 

@@ -16,14 +16,14 @@ from typer.testing import CliRunner
 
 from suite import model as models
 from suite.cli import app
-from suite.decode import Decoder
-from suite.encode import Encoded
 from suite.kernels import checkpointing
-from suite.memory import Work, needs
 from suite.record import Recipe
-from suite.rows import Ask
+from suite.scoring.decode import Decoder
+from suite.scoring.rows import Ask
 from suite.store import Store
-from suite.train import Member, Training, train
+from suite.training.encode import Encoded
+from suite.training.memory import Work, needs
+from suite.training.train import Member, Training, train
 from tests import folders
 from tests.needs import real_data
 from variants import registry

@@ -9,7 +9,7 @@ import torch
 
 from suite.record import Cell, EvaluationSettings, Recipe, TaskRef, VariantRef
 from suite.setup import Setup
-from suite.train import train
+from suite.training.train import train
 from suite.workshop import Workshop
 from tasks.interface import Places
 from tests.suite.test_train import PAD, member

@@ -18,9 +18,9 @@ from lm_eval.models.huggingface import HFLM
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from suite.evaluate import evaluate
-from suite.lm import PackLM
 from suite.record import Score
+from suite.scoring.evaluate import evaluate
+from suite.scoring.lm import PackLM
 from tasks import registry
 from tasks.interface import Evaluation
 from variants.interface import Adapter
@@ -139,7 +139,7 @@ def test_text_is_scored_as_by_hand_in_any_batches(
     score = evaluate(model, words, [text], limit=6)["pocket_text"]
     assert score.value == pytest.approx(bits, rel=1e-5)
     assert [(item.correct, item.response) for item in score.items] == [(None, None)] * 6
-    monkeypatch.setattr("suite.lm.LOGITS", 1)  # one window at a time
+    monkeypatch.setattr("suite.scoring.lm.LOGITS", 1)  # one window at a time
     assert evaluate(model, words, [text], limit=6)["pocket_text"].value == pytest.approx(bits, rel=1e-5)
 
 

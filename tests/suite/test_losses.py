@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from suite import losses
-from suite.batches import Encoded, collate, log_loss, token_losses
 from suite.cost import LiveTensors
+from suite.training import losses
+from suite.training.batches import Encoded, collate, log_loss, token_losses
 from tests.suite.architectures import OWN, build
 from variants import registry
 from variants.route import routed

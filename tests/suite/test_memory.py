@@ -11,12 +11,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config, LlamaConfig, Qwen3MoeConfig
 
-from suite import memory
-from suite.encode import Encoded
 from suite.kernels import checkpointing
-from suite.memory import Work, fits, largest_micro_batch, needs
 from suite.record import Recipe
-from suite.train import Member, train
+from suite.training import memory
+from suite.training.encode import Encoded
+from suite.training.memory import Work, fits, largest_micro_batch, needs
+from suite.training.train import Member, train
 from variants import registry
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
@@ -121,7 +121,7 @@ def test_what_is_said_is_what_is_used(name: str, spec: str, how: Work, tmp_path:
 @pytest.mark.parametrize("precision", ["float32", "mixed"])
 def test_logits_in_pieces(spec: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with a large vocabulary, where the head runs again and again."""
-    monkeypatch.setattr("suite.losses.LIMIT", 1 << 16)
+    monkeypatch.setattr("suite.training.losses.LIMIT", 1 << 16)
     MODELS["llama"].save_pretrained(tmp_path)
     how = work(4, 96, precision)
     said = needs(tmp_path, registry.parse(spec), how, "cpu")

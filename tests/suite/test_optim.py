@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from suite.optim import MemberOptimizer, rate_factor
 from suite.record import Recipe
+from suite.training.optim import MemberOptimizer, rate_factor
 from variants.interface import Group
 
 

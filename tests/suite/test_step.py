@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from suite import losses, step, train
-from suite.batches import lay
-from suite.encode import Encoded
 from suite.errors import UserError
-from suite.packing import check, packed
 from suite.record import Recipe
-from suite.step import Part, gradients, laid
-from suite.train import Member
+from suite.training import losses, step, train
+from suite.training.batches import lay
+from suite.training.encode import Encoded
+from suite.training.packing import check, packed
+from suite.training.step import Part, gradients, laid
+from suite.training.train import Member
 from tests.suite.architectures import OWN, build
 from tests.suite.test_losses import alike, rows
 from variants import registry
@@ -298,8 +298,8 @@ LIMITED = """
 import resource, torch
 torch.set_num_threads(1)
 from suite.record import Recipe
-from suite.train import Member, train
-from suite.encode import Encoded
+from suite.training.train import Member, train
+from suite.training.encode import Encoded
 from tests.suite.architectures import build
 from variants import registry
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from suite.batches import Encoded
 from suite.record import Recipe
-from suite.train import Member, train
+from suite.training.batches import Encoded
+from suite.training.train import Member, train
 from variants import registry
 from variants.route import routed
 
@@ -75,7 +75,7 @@ def test_a_pack_equals_its_members_alone(make_model: Any) -> None:
 
 def test_the_loss_of_a_step_is_that_members_own_mean(tiny_model: Any) -> None:
     """Rows swapped between members would show here: each first loss is the base's on its own data."""
-    from suite.batches import collate, order, row_mean, token_losses
+    from suite.training.batches import collate, order, row_mean, token_losses
 
     pack = [member(tiny_model, "lora:rank=4", seed=seed, data=seed, steps=1) for seed in (0, 1)]
     found = train(tiny_model, pack, PAD)
@@ -115,7 +115,7 @@ def test_running_out_of_memory_is_a_status(tiny_model: Any, monkeypatch: pytest.
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     one = member(tiny_model, "lora:rank=4")
-    monkeypatch.setattr("suite.step.learn", full)
+    monkeypatch.setattr("suite.training.step.learn", full)
     (found,) = train(tiny_model, [one], PAD)
     assert found.status == "oom" and found.error == "out of memory at step 0 with one row at a time"
 
@@ -125,7 +125,7 @@ def test_another_error_is_not_swallowed(tiny_model: Any, monkeypatch: pytest.Mon
         raise RuntimeError("shape mismatch")
 
     one = member(tiny_model, "lora:rank=4")
-    monkeypatch.setattr("suite.step.learn", broken)
+    monkeypatch.setattr("suite.training.step.learn", broken)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         train(tiny_model, [one], PAD)
 

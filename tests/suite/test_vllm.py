@@ -13,8 +13,8 @@ import torch
 
 from suite.engines import vllm
 from suite.errors import UserError
-from suite.evaluate import evaluate
 from suite.record import EvaluationSettings
+from suite.scoring.evaluate import evaluate
 from tasks import registry
 
 SETTINGS = EvaluationSettings(target=[], general=[], engine="vllm")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from suite.evaluate import evaluate
+from suite.scoring.evaluate import evaluate
 from tasks import registry
 
 FOLDER = Path(str(files("tasks.pocket"))) / "base"

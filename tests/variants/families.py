@@ -23,7 +23,7 @@ from transformers import (
     SmolLM3Config,
 )
 
-from suite.encode import Encoded
+from suite.training.encode import Encoded
 
 SIZE: dict[str, Any] = {
     **{"vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2},

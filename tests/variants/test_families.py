@@ -11,7 +11,7 @@ import torch
 from suite.effect import logits, reopened
 from suite.kernels import checkpointing
 from suite.record import Recipe
-from suite.train import Member, train
+from suite.training.train import Member, train
 from tests.variants.families import EXPERTS, FAMILIES, build, rows
 from tests.variants.pieces import gradients, moved
 from variants import VariantError, registry, routed

@@ -40,7 +40,7 @@ def run(
         numpy_random_seed=None,
         torch_random_seed=None,
         fewshot_random_seed=FEWSHOT_SEED,
-        confirm_run_unsafe_code=True,  # in tasks/sandbox.py; `suite.evaluate` has made sure of it
+        confirm_run_unsafe_code=True,  # in tasks/sandbox.py; `suite.scoring.evaluate` has made sure of it
     )
     assert results is not None, "lm-eval returns nothing only on other ranks of a distributed run"
     return results

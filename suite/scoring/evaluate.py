@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from suite import harness
 from suite.record import EvaluationSettings, Item, Score
+from suite.scoring import harness
 from tasks import sandbox
 from tasks.interface import Evaluation, TaskError
 from tasks.lm_eval.code_eval import estimate
@@ -50,7 +50,7 @@ def evaluate(
         raise ValueError(f"a loaded model is scored by transformers; for {settings.engine} see suite.engines")
     training = model.training
     with harness.tamed():
-        from suite.lm import PackLM
+        from suite.scoring.lm import PackLM
 
         lm = PackLM(model, tokenizer, adapters=adapters, batch_size=batch_size, seed=seed, say=on_note)
         try:
@@ -68,7 +68,7 @@ def score(
     on_note: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Score]:
     """The scores of an lm-eval model object, inside `harness.tamed`."""
-    from suite.lm import Heard
+    from suite.scoring.lm import Heard
 
     _check_sandbox(evaluations)
     if settings.chat_template and not getattr(lm.tokenizer, "chat_template", None):

@@ -3,7 +3,8 @@
 Batches are padded on the right and carry no attention mask. Under causal attention position t sees
 positions 0..t only, so that padding, which comes after every real token of its row, can change no real
 position; and no padded position is scored. (A test compares with the masked forward.) Where a row holds
-several examples, positions start again with each, by which transformers keeps them apart (`suite.packing`).
+several examples, positions start again with each, by which transformers keeps them apart
+(`suite.training.packing`).
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ import torch
 from torch import Tensor
 
 from suite.cost import out_of_memory
-from suite.encode import Encoded as Encoded
-from suite.encode import encode as encode
-from suite.encode import encode_all as encode_all
-from suite.losses import IGNORE as IGNORE
-from suite.losses import logits_at as logits_at
-from suite.losses import row_mean as row_mean
-from suite.losses import token_losses as token_losses
-from suite.packing import arguments
 from suite.seeds import seed_for
+from suite.training.encode import Encoded as Encoded
+from suite.training.encode import encode as encode
+from suite.training.encode import encode_all as encode_all
+from suite.training.losses import IGNORE as IGNORE
+from suite.training.losses import logits_at as logits_at
+from suite.training.losses import row_mean as row_mean
+from suite.training.losses import token_losses as token_losses
+from suite.training.packing import arguments
 from variants.dropout import numbered
 
 MULTIPLE = 8

@@ -2,8 +2,8 @@
 
 `PackLM` is lm-eval's own Hugging Face model with the adapters routed around every forward and every
 generation, so that per-item outcomes are lm-eval's. It differs in two things that change no outcome: texts
-are continued by `suite.decode`, where rows come and go, and text is scored in batches whose logits stay
-small. Where memory runs out it goes on with half the batch.
+are continued by `suite.scoring.decode`, where rows come and go, and text is scored in batches whose logits
+stay small. Where memory runs out it goes on with half the batch.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
 from suite.cost import out_of_memory
-from suite.decode import Decoder, why_not
-from suite.endings import Pair, loglikelihoods
-from suite.rows import Ask, exact
+from suite.scoring.decode import Decoder, why_not
+from suite.scoring.endings import Pair, loglikelihoods
+from suite.scoring.rows import Ask, exact
 from suite.seeds import seed_for
 from tasks.interface import TaskError
 from variants.interface import Adapter
@@ -111,7 +111,7 @@ class PackLM(HFLM):
         return postprocess_generated_text(self.tok_decode(tokens), list(ask.stops), None)
 
     def _by_generate(self, requests: list[Instance]) -> list[str]:
-        """transformers' own loop, for a model that `suite.decode` cannot continue."""
+        """transformers' own loop, for a model that `suite.scoring.decode` cannot continue."""
         if any(_args(request)[1].get("do_sample") for request in requests):
             raise TaskError(
                 f"no answers can be drawn from this model: {self.undecodable}; use samples 1, temperature 0"

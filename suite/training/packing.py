@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from suite.encode import Encoded
 from suite.errors import UserError, one_line
 from suite.kernels import narrowed
+from suite.training.encode import Encoded
 
 if TYPE_CHECKING:
-    from suite.batches import Numbered
+    from suite.training.batches import Numbered
 
 NEAR = {torch.float32: 1e-4, torch.float64: 1e-9}  # relative to the largest logit; other types as bfloat16
 NEAR_NARROW = 5e-2
@@ -58,7 +58,7 @@ def check(model: Any, pad: int) -> None:
 
     Tried on four short examples in two rows, outside a route.
     """
-    from suite.batches import collate, lay
+    from suite.training.batches import collate, lay
 
     device = next(model.parameters()).device
     vocabulary = model.get_input_embeddings().weight.shape[0]

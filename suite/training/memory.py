@@ -1,7 +1,7 @@
 """What training will need of a device's memory, before there are weights: one real step on the meta device.
 
-`needs` attaches the variant to a model without weights and calls `suite.train.train` on rows of the asked
-length, under the same count of live storages (`suite.cost.LiveTensors`) that a run's record holds on a CPU.
+`needs` attaches the variant to a model without weights and calls `suite.training.train.train` on rows of the
+asked length, under the same count of live storages (`suite.cost.LiveTensors`) that a run's record holds on a CPU.
 So whatever training does is in it: chunked losses, micro-batches, checkpointing, the optimiser's states (they
 are there from the second step on, the one that is counted), a quantised base in its bits.
 
@@ -11,8 +11,8 @@ On CUDA the record holds what the allocator gave out at most, which differs in t
   touched here (but for quantised bases, whose dense weights wait in host memory);
 - cuBLAS keeps a workspace there: WORKSPACE is added;
 - attention: SDPA takes flash or memory-efficient kernels, which keep their output and one number per row as
-  the CPU's flash kernel does, so that one rule counts for both (`suite.meta`); eager attention keeps its
-  probabilities on every device;
+  the CPU's flash kernel does, so that one rule counts for both (`suite.training.meta`); eager attention keeps
+  its probabilities on every device;
 - scratch space inside kernels comes and goes unseen, on both.
 The CUDA context (about half a GiB) and what the allocator holds in reserve are not in the figure but in the
 MARGIN that `fits` leaves. Rows are taken as full, with every token but the first learned: no batch of that
@@ -75,9 +75,9 @@ def needs(folder: Path, variant: Variant, work: Work, device: str) -> Needs:
 
     Without weights, without a GPU; some seconds for models of billions of parameters.
     """
-    from suite.encode import Encoded
-    from suite.meta import dry
-    from suite.train import Member, train
+    from suite.training.encode import Encoded
+    from suite.training.meta import dry
+    from suite.training.train import Member, train
 
     batch = min(work.recipe.batch_size, TOLD * (work.micro_batch or work.recipe.batch_size))
     recipe = work.recipe.model_copy(update={"steps": STEPS, "batch_size": batch})
@@ -88,7 +88,7 @@ def needs(folder: Path, variant: Variant, work: Work, device: str) -> Needs:
         stack.enter_context(dry(mixed, packed, experts_share(model), device.startswith("cuda")))
         stack.enter_context(_one_start_a_shape(variant))
         stack.enter_context(models.checkpointing(model, work.checkpointing))
-        stack.enter_context(patch("suite.train.check", lambda *_: None))  # it compares numbers
+        stack.enter_context(patch("suite.training.train.check", lambda *_: None))  # it compares numbers
         if device.startswith("cuda"):
             held = [*model.parameters(), *model.buffers()]
             stack.callback(model.register_forward_pre_hook(lambda *_: _touch(held)).remove)
@@ -162,7 +162,7 @@ EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_expe
 
 def _calibration(model: nn.Module, rows: list[Any]) -> Calibration:
     """Rows for a start that looks at some."""
-    from suite.batches import collate, row_mean, token_losses
+    from suite.training.batches import collate, row_mean, token_losses
     from variants.interface import Calibration
 
     def losses() -> Iterator[Tensor]:

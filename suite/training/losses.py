@@ -24,7 +24,7 @@ from suite.kernels import narrowed
 from variants.route import AdaptedForward, restore
 
 if TYPE_CHECKING:
-    from suite.batches import Batch
+    from suite.training.batches import Batch
 
 IGNORE = -100
 LIMIT = (

@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 
-from suite.batches import Encoded, order
 from suite.cost import PeakMemory, out_of_memory
-from suite.optim import MemberOptimizer
-from suite.packing import check
 from suite.record import CurvePoint, Recipe, Status
-from suite.state import State
-from suite.step import Part, gradients, laid
+from suite.training.batches import Encoded, order
+from suite.training.optim import MemberOptimizer
+from suite.training.packing import check
+from suite.training.state import State
+from suite.training.step import Part, gradients, laid
 from variants.interface import Adapter
 
 RUNAWAY = 20.0

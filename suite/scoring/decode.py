@@ -3,8 +3,8 @@
 A row leaves the batch as soon as it is finished, and waiting rows take the places that come free, so that a
 step costs what its unfinished rows cost. All rows end at the same column of the key-value cache and begin
 where their own text begins; what lies before is masked, and cut off when no row needs it any more. Every
-row's tokens depend on its own text alone: exactly in float32 (see `suite.rows.Choice`), in bfloat16 up to
-the rounding of batched products.
+row's tokens depend on its own text alone: exactly in float32 (see `suite.scoring.rows.Choice`), in bfloat16
+up to the rounding of batched products.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from suite.cost import out_of_memory
-from suite.rows import Ask, Choice, Finished, Row
+from suite.scoring.rows import Ask, Choice, Finished, Row
 
 PREFILL = 2**14  # tokens: the most, padding included, that are read in one forward
 REFILL = 4  # new rows come in when this share of the places (1/4) is free

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.batches import Batch, Numbered, lay
-from suite.encode import Encoded
-from suite.losses import learn
-from suite.packing import packed
 from suite.record import Recipe
+from suite.training.batches import Batch, Numbered, lay
+from suite.training.encode import Encoded
+from suite.training.losses import learn
+from suite.training.packing import packed
 from variants.interface import Adapter
 from variants.route import routed
 
