@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from suite.record import Scalar
+from suite.origin import Scalar
 
 _LARGEST = 2**63
 

@@ -6,24 +6,18 @@ disagree with the scores it comes from. What was not measured, or what a source 
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from suite.origin import Effect as Effect
+from suite.origin import Fact as Fact
+from suite.origin import Provenance as Provenance
+from suite.origin import Source as Source
 
 SCHEMA_VERSION = 3
 
 Status = Literal["ok", "diverged", "oom", "failed"]
-Scalar = str | int | float | bool | None
-
-
-class Fact(BaseModel):
-    """A frozen piece of a record; an unknown key is an error.
-
-    A diverged run has a loss of NaN or infinity; JSON has no such number, so they are written as strings.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
 
 class Item(Fact):
@@ -210,59 +204,6 @@ class Cost(Fact):
     )
     checkpointing: bool | None = Field(default=None, description="whether activations were recomputed")
     attention: str | None = Field(default=None, description="the attention kernel, as transformers calls it")
-
-
-class Provenance(Fact):
-    """Where and when the numbers were made: never part of a cell's identity.
-
-    Of an imported record: what the source says of its run; `command` is the import.
-    """
-
-    created: str | None
-    command: str
-    device: str | None
-    threads: int | None
-    versions: dict[str, str]
-    commit: str | None = Field(description="of the suite's checkout; the source's code for imported records")
-
-
-class Effect(Fact):
-    """That an adapter does something: how far it moves logits on fixed text, and how large its deltas are."""
-
-    text_digest: str = Field(description="of the token ids that the logits were computed on")
-    from_base: float = Field(description="largest absolute change of a logit against the untouched base")
-    from_start: float = Field(description="the same against the adapter before training")
-    delta_norms: dict[str, float] = Field(description="weight name -> Frobenius norm of its delta")
-    reload_error: float | None = Field(
-        description="largest absolute logit difference of the saved and reloaded adapter; null if it "
-        "did not fit into memory"
-    )
-
-    @property
-    def delta_norm(self) -> float:
-        """Frobenius norm of all deltas together."""
-        return math.sqrt(math.fsum(norm * norm for norm in self.delta_norms.values()))
-
-
-class Source(Fact):
-    """Where a record comes from that was not trained here, and everything that the source says.
-
-    `fields` holds every scalar fact of the source verbatim, by its place in it (a JSON pointer, RFC 6901).
-    A number that JSON has no word for (NaN, infinity, more than 64 bits) is kept as text.
-    """
-
-    kind: Literal["imported", "evaluated"] = Field(
-        description="'imported': trained and scored elsewhere; 'evaluated': trained elsewhere, scored here"
-    )
-    origin: str = Field(description="project and folder, or the place, that it comes from")
-    label: str | None = Field(default=None, description="what the source calls the run")
-    commit: str | None = Field(default=None, description="commit of the code that made it")
-    file: str | None = Field(default=None, description="name of the file or folder")
-    sha256: str | None = Field(default=None, description="of that file, 64 hex digits")
-    fields: dict[str, Scalar] = Field(default_factory=dict)
-    notes: dict[str, str] = Field(
-        default_factory=dict, description="what a field means that could be taken for a measure of ours"
-    )
 
 
 class Record(Fact):

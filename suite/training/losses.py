@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from suite.cost import out_of_memory
 from suite.kernels import narrowed
-from variants.route import AdaptedForward, restore
+from variants.forward import AdaptedForward
+from variants.route import restore
 
 if TYPE_CHECKING:
     from suite.training.batches import Batch

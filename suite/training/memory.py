@@ -1,9 +1,9 @@
 """What training will need of a device's memory, before there are weights: one real step on the meta device.
 
 `needs` attaches the variant to a model without weights and calls `suite.training.train.train` on rows of the
-asked length, under the same count of live storages (`suite.cost.LiveTensors`) that a run's record holds on a CPU.
-So whatever training does is in it: chunked losses, micro-batches, checkpointing, the optimiser's states (they
-are there from the second step on, the one that is counted), a quantised base in its bits.
+asked length, under the same count of live storages (`suite.cost.LiveTensors`) that a run's record holds on a
+CPU. So whatever training does is in it: chunked losses, micro-batches, checkpointing, the optimiser's states
+(they are there from the second step on, the one that is counted), a quantised base in its bits.
 
 On CUDA the record holds what the allocator gave out at most, which differs in this:
 - it rounds every tensor up to 512 bytes: nothing, next to activations;
