@@ -158,3 +158,4 @@ def test_the_largest_micro_batch_fits_and_the_next_one_does_not(tmp_path: Path) 
     assert not fits(needs(tmp_path, variant, replace(how, micro_batch=8), "cpu").peak, int(free))
     assert largest_micro_batch(tmp_path, variant, how, "cpu", 1 << 40) == 16
     assert largest_micro_batch(tmp_path, variant, how, "cpu", 1 << 20) is None
+    assert fits(95, 100) and not fits(96, 100)

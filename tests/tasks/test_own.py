@@ -175,3 +175,22 @@ def test_real_rows_as_own_ones(tmp_path: Path) -> None:
     sizes = {split: len(task.examples(split)) for split in SPLITS}
     assert sum(sizes.values()) == len(rows) and min(sizes.values()) > 20
     assert registry.files("instruct", "own") == registry.files("instruct", "alpaca")[1:]
+
+
+def test_the_held_out_row_of_a_tiny_file_is_the_same_for_every_budget(tmp_path: Path) -> None:
+    """What the base scored on it is kept by content, whatever was trained on."""
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps({"text": f"row number {i}"}) + "\n" for i in range(12)))
+    found = [registry.get("own", Places(own=path), examples=count) for count in (None, 2, 5)]
+    for split in ("validation", "test"):
+        first = found[0].examples(split)
+        assert first and all(task.examples(split) == first for task in found)
+    assert [len(task.examples("train")) for task in found[1:]] == [2, 5]
+
+
+def test_the_form_of_a_file_is_part_of_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps({"text": f"row {i}"}) + "\n" for i in range(40)))
+    before = registry.get("own", Places(own=path)).digest
+    monkeypatch.setattr(own, "SHARES", {"validation": 10, "test": 10})
+    assert registry.get("own", Places(own=path)).digest != before
