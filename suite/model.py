@@ -169,6 +169,7 @@ def weights(folder: Path, precision: str, device: str, attention: str | None = N
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    logging.set_verbosity_error()  # what is wrong is raised here, in one line
     architecture.check(folder)
     check_attention(attention, precision, device)
     how: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -189,7 +190,22 @@ def weights(folder: Path, precision: str, device: str, attention: str | None = N
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise UserError(f"model folder {str(folder)!r}: its files lack {wrong[0]}{more}, or in that shape")
-    return model.to(device).eval().requires_grad_(False)
+    model = model.to(device).eval().requires_grad_(False)
+    if not _is_causal(model):
+        kind = type(model).__name__
+        raise UserError(f"model folder {str(folder)!r}: {kind} looks at later tokens; give a causal model")
+    return model
+
+
+def _is_causal(model: Any) -> bool:
+    """Whether the last of four tokens changes no logit before it."""
+    import torch
+
+    ids = torch.tensor([[1, 2, 3, 1], [1, 2, 3, 2]], device=next(model.parameters()).device)
+    with torch.no_grad():
+        one, two = model(input_ids=ids, use_cache=False).logits.float()[:, :3]
+    near = 1e-4 if model.dtype == torch.float32 else 1e-2  # of experts, whose order others change
+    return bool((one - two).abs().max() <= near * one.abs().max())
 
 
 def resolve_device(name: str) -> str:

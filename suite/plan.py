@@ -215,6 +215,23 @@ def check_model(folder: Path, tasks: Sequence[Read]) -> None:
         raise UserError(
             f"max_length {longest} of the track is more than the model's context of {most} tokens"
         )
+    if most is not None:
+        for read in tasks:
+            _check_answers(read, most)
     asked = any(read.recipe.chat_template or read.evaluation.chat_template for read in tasks)
     if asked and not models.tokenizer(folder).chat_template:
         raise UserError(f"--chat-template: the tokenizer in {str(folder)!r} has none; leave the flag out")
+
+
+def _check_answers(read: Read, context: int) -> None:
+    """What a task generates leaves room for its prompts."""
+    from tasks.lm_eval import longest_answer
+
+    for evaluation in read.task.evaluations:
+        longest = longest_answer(evaluation.config)
+        new = longest and (read.evaluation.max_new_tokens or longest)
+        if new is not None and new >= context:
+            raise UserError(
+                f"{evaluation.name} generates up to {new} tokens, and the model's context is {context}; "
+                f"use --max-new-tokens with much less than {context}, or a base with a longer context"
+            )

@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tasks.interface import Evaluation, TaskError
 
 OWN = Path(__file__).parent
@@ -63,6 +65,32 @@ def _over(include: str | Path, name: str, rows_of: dict[str, Sequence[dict[str, 
         "dataset_name": None,
         "custom_dataset": _dataset(rows_of),
     }
+
+
+def longest_answer(config: dict[str, Any]) -> int | None:
+    """The most tokens that a task generates; None where it generates nothing. Read without lm-eval.
+
+    What a task file leaves open is 256, the default of lm-eval's Hugging Face model.
+    """
+    given = {**_plain(Path(config["include"])), **config} if "include" in config else config
+    if given.get("output_type") != "generate_until":
+        return None
+    return int((given.get("generation_kwargs") or {}).get("max_gen_toks", 256))
+
+
+@cache
+def _plain(path: Path) -> dict[str, Any]:
+    """A task file and what it includes, without its functions."""
+    found = yaml.load(path.read_text(encoding="utf-8"), Loader=_Plain) or {}
+    include = found.pop("include", None)
+    return {**_plain((path.parent / include).resolve()), **found} if include else found
+
+
+class _Plain(yaml.SafeLoader):
+    """Yaml whose functions are None."""
+
+
+_Plain.add_constructor("!function", lambda loader, node: None)
 
 
 def _dataset(rows_of: dict[str, Sequence[dict[str, Any]]]) -> Callable[..., Any]:

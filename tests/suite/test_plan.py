@@ -112,6 +112,13 @@ def test_loading_gives_the_weights_and_a_padding_token(tiny_base: Path) -> None:
     assert tokenizer.pad_token_id == tokenizer.eos_token_id == 0
 
 
+def test_the_context_must_hold_what_is_generated(tiny_base: Path) -> None:
+    with pytest.raises(
+        UserError, match="pocket_math generates up to 9000 tokens, and the model's context is"
+    ):
+        plan(tiny_base, max_new_tokens="9000")
+
+
 def test_the_context_must_hold_the_recipe(tiny_base: Path, tmp_path: Path) -> None:
     folder = tmp_path / "short"
     shutil.copytree(tiny_base, folder)
