@@ -147,6 +147,9 @@ def read_tasks(
 
     general = registry.general(places.data)
     found = [_read(track, spec, places, general, recipe, evaluation) for spec in specs]
+    for i, read in enumerate(found):
+        if read.ref in [other.ref for other in found[:i]]:
+            raise UserError(f"--tasks names {read.ref.label!r} twice; name each task once")
     _check_sandbox([evaluation for read in found for evaluation in read.task.evaluations])
     return found
 

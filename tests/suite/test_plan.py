@@ -14,6 +14,7 @@ from suite import track as tracks
 from suite.errors import UserError
 from suite.plan import Plan, packs, precision, resolve
 from suite.request import Request
+from tests.needs import real_data
 
 
 def plan(base: Path, **flags: Any) -> Plan:
@@ -126,3 +127,8 @@ def test_the_context_must_hold_the_recipe(tiny_base: Path, tmp_path: Path) -> No
     (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 64}))
     with pytest.raises(UserError, match="max_length 256 of the track is more than the model's context of 64"):
         plan(folder)
+
+
+def test_a_task_and_its_usual_training_set_are_one_task(tiny_base: Path) -> None:
+    with pytest.raises(UserError, match="--tasks names 'math:gsm8k' twice"):
+        plan(tiny_base, track="tiny-open", data=(str(real_data()),), tasks="math,math:gsm8k")
