@@ -18,7 +18,10 @@ from suite.errors import UserError
 from suite.request import Request, counted, read, whole
 
 if TYPE_CHECKING:
+    from suite.places import Spec
+    from suite.record import Recipe
     from suite.track import Track
+    from suite.training.encode import Encoded
     from tasks.interface import Places
     from variants.interface import Variant
 
@@ -66,13 +69,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All of it; `free` are the bytes of the device that are free now."""
+    """All of it; `free` are the bytes of the device that are free now.
+
+    Memory is that of `batch` rows of `length` tokens, or of as many examples of a task's training set, as
+    `work` says.
+    """
 
     model: Anatomy
     device: str
     free: int
     batch: int
     length: int
+    work: str
     demands: Sequence[Demand]
     findings: Sequence[Finding]
 
@@ -92,12 +100,13 @@ def command(
     data: str | None,
     device: str,
     as_json: bool,
+    tasks: str | None = None,
 ) -> bool:
     """Examine, print, and say whether all can run. Raises UserError, VariantError."""
     from rich.console import Console
 
     with Console(stderr=True).status("looking at the model"):
-        found = examine(model, variants, track, batch, length, data, device)
+        found = examine(model, variants, track, batch, length, data, device, tasks)
     if as_json:
         print(json.dumps({**asdict(found), "ok": found.ok}, indent=2))
     else:
@@ -115,9 +124,10 @@ def examine(
     length: str | None = None,
     data: str | None = None,
     device: str = "auto",
+    tasks: str | None = None,
 ) -> Diagnosis:
     """The diagnosis behind the flags as typed; what is not given is the track's."""
-    from suite.places import base_of
+    from suite.places import base_of, specs_of
     from suite.plan import DATA_TRACK, track_of
     from suite.training.memory import capacity
     from tasks.interface import Places
@@ -125,13 +135,14 @@ def examine(
 
     if track is None and model is not None and model not in models.SHIPPED:
         track = DATA_TRACK
-    request = Request(variants=variants, track=track, model=model, data=(data,) if data else ())
+    given = (data,) if data else ()
+    request = Request(variants=variants, tasks=tasks, track=track, model=model, data=given)
     chosen, (folder, own) = track_of(request), request.folders()
-    places = Places(data=folder, own=own)
-    recipe = chosen.recipe_for(next(iter(chosen.tasks)))
+    places, specs = Places(data=folder, own=own), specs_of(request, chosen)
+    recipe = chosen.recipe_for(*specs[0])
     rows = counted("--batch", batch) or recipe.batch_size
     if length is None:
-        tokens = max(chosen.recipe_for(task).max_length for task in chosen.tasks)
+        tokens = max(chosen.recipe_for(*spec).max_length for spec in specs)
     else:
         tokens = read("--length", length, whole(2), "a whole number, 2 or more")
     on = models.resolve_device(device)
@@ -139,9 +150,12 @@ def examine(
     free = capacity(on)
     recipe = recipe.model_copy(update={"batch_size": rows, "max_length": tokens})
     wanted = registry.parse_list(",".join(chosen.variants) if variants is None else variants)
-    demands = [_demand(place, variant, recipe, on, free) for variant in wanted]
+    work, examples = f"{rows} rows of {tokens} tokens", ()
+    if length is None and (places.data is not None or not chosen.needs_data or own is not None):
+        work, examples = _largest_step(chosen, specs, places, recipe, place, on)
+    demands = [_demand(place, variant, recipe, on, free, examples) for variant in wanted]
     findings = [*_of_model(name, place, tokens), *_of_track(chosen, places), *_of_packages(on)]
-    return Diagnosis(_anatomy(name, place), on, free, rows, tokens, demands, findings)
+    return Diagnosis(_anatomy(name, place), on, free, rows, tokens, work, demands, findings)
 
 
 def _anatomy(name: str, folder: Path) -> Anatomy:
@@ -159,14 +173,44 @@ def _anatomy(name: str, folder: Path) -> Anatomy:
     )
 
 
-def _demand(folder: Path, variant: Variant, recipe: Any, device: str, free: int) -> Demand:
+def _largest_step(
+    track: Track, specs: Sequence[Spec], places: Places, recipe: Recipe, folder: Path, device: str
+) -> tuple[str, tuple[Encoded, ...]]:
+    """The examples of a step of the tasks' own rows, those with the most tokens, and how to call them.
+
+    Of the first seed: on a GPU, where a peak is that of all steps, the largest step of a task; on a CPU the
+    one whose memory a run counts.
+    """
+    from suite.training.batches import order
+    from suite.training.encode import encode_all
+    from suite.training.train import LOOKED_AT
+    from tasks import registry
+
+    tokenizer, found = models.tokenizer(folder), []
+    for spec in specs:
+        how = track.recipe_for(*spec, batch_size=recipe.batch_size, max_length=recipe.max_length)
+        task = registry.get(spec.name, places, spec.source, (), how.examples, how.tokens)
+        form = (how.max_length, how.loss_on, how.chat_template)
+        rows = encode_all(task.stream("train"), tokenizer, *form, tokens=how.tokens)
+        batches = order(len(rows), how.batch_size, (track.seeds[0], task.name))
+        steps = [[rows[i] for i in next(batches)] for _ in range(how.steps)]
+        chosen = steps if device.startswith("cuda") else [steps[min(LOOKED_AT, how.steps - 1)]]
+        found += [(sum(len(row.ids) for row in step), f"{task.name}:{task.source}", step) for step in chosen]
+    tokens, name, step = max(found, key=lambda one: one[0])
+    rows_ = "packed" if recipe.batching == "packed" else "one a row"
+    return f"{len(step)} examples of {name} ({tokens} tokens, {rows_})", tuple(step)
+
+
+def _demand(
+    folder: Path, variant: Variant, recipe: Recipe, device: str, free: int, rows: tuple[Encoded, ...]
+) -> Demand:
     """What a variant needs; one that does not fit this model is told, not raised."""
     from suite.plan import precision
     from suite.training.memory import Work, fits, largest_micro_batch, needs
     from variants import VariantError
 
     kind = precision(device, variant.trains_base)
-    work = Work(recipe.model_copy(update={"precision": kind}), recipe.max_length)
+    work = Work(recipe.model_copy(update={"precision": kind}), recipe.max_length, rows)
     try:
         whole = needs(folder, variant, work, device)
         size = recipe.batch_size

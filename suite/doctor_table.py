@@ -22,7 +22,7 @@ def show(found: Diagnosis, console: Any) -> None:
         f"{count(model.embedding)} of them in embeddings{' (tied)' if model.tied else ''}; "
         f"context {model.context or 'not said'}, attention {model.attention}"
     )
-    table = Table(box=box.SIMPLE_HEAD, title=f"{found.batch} rows of {found.length} tokens, {found.device}")
+    table = Table(box=box.SIMPLE_HEAD, title=f"a step of {found.work}, {found.device}")
     for name in ("variant", "base", "modules", "trainable", "memory", f"of {gib(found.free)} free"):
         table.add_column(name, justify="left" if name == "variant" else "right", overflow="fold")
     for one in found.demands:

@@ -10,6 +10,7 @@ from suite.cli.app import (
     DeviceOption,
     JsonOption,
     ModelOption,
+    TasksOption,
     TrackOption,
     app,
     broken_plugins,
@@ -48,10 +49,13 @@ def check_variant(
 def doctor(
     model: ModelOption = None,
     variants: Annotated[str | None, typer.Option(help="Such as lora,fullft; the track's if none.")] = None,
+    tasks: TasksOption = None,
     track: TrackOption = None,
-    batch: Annotated[str | None, typer.Option(help="Rows of one forward; the track's if not given.")] = None,
-    length: Annotated[str | None, typer.Option(help="Tokens of a row; the track's if not given.")] = None,
-    data: Annotated[str | None, typer.Option(help="Folder with real data in hub columns.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Examples of a step; the track's if not given.")] = None,
+    length: Annotated[
+        str | None, typer.Option(help="Tokens of a row, all full; the tasks' own rows if not given.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Folder with real data, or a .jsonl file.")] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -59,7 +63,7 @@ def doctor(
     with one_line_errors():
         from suite.doctor import command
 
-        if not command(model, variants, track, batch, length, data, device, as_json):
+        if not command(model, variants, track, batch, length, data, device, as_json, tasks):
             raise typer.Exit(1)
 
 

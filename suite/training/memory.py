@@ -37,6 +37,7 @@ from suite.record import Recipe
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from suite.training.encode import Encoded
     from variants.interface import Calibration, Variant
     from variants.site import Start
 
@@ -61,10 +62,15 @@ class Needs:
 
 @dataclass(frozen=True)
 class Work:
-    """How training goes, as far as memory goes: `recipe.batch_size` rows of `length` tokens in each step."""
+    """How training goes, as far as memory goes.
+
+    A step has the examples `rows`, or, where they are not known, `recipe.batch_size` full rows of `length`
+    tokens, all but the first of them learned.
+    """
 
     recipe: Recipe
     length: int
+    rows: tuple[Encoded, ...] = ()
     micro_batch: int | None = None
     checkpointing: bool = False
     attention: str | None = None
@@ -80,9 +86,9 @@ def needs(folder: Path, variant: Variant, work: Work, device: str) -> Needs:
     from suite.training.train import Member, train
 
     batch = min(work.recipe.batch_size, TOLD * (work.micro_batch or work.recipe.batch_size))
-    recipe = work.recipe.model_copy(update={"steps": STEPS, "batch_size": batch})
+    rows = list(work.rows) or [Encoded((0,) * work.length, 1)] * batch
+    recipe = work.recipe.model_copy(update={"steps": STEPS, "batch_size": len(rows)})
     model: Any = models.skeleton(folder, recipe.precision, work.attention)
-    rows = [Encoded((0,) * work.length, 1)] * recipe.batch_size
     with ExitStack() as stack:
         mixed, packed = recipe.precision == "mixed", recipe.batching == "packed"
         stack.enter_context(dry(mixed, packed, experts_share(model), device.startswith("cuda")))

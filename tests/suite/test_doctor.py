@@ -11,6 +11,7 @@ import pytest
 
 from suite import doctor
 from suite.errors import UserError
+from suite.store import Store
 from suite.training import memory
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
@@ -98,3 +99,21 @@ def test_command_prints_and_says_whether_all_can_run(
     assert doctor.command(*given, False)
     shown = capsys.readouterr().out
     assert "LlamaForCausalLM" in shown and "fits" in shown and "tokenizer" in shown
+
+
+def test_what_is_said_of_a_tasks_own_rows_is_what_a_run_records(trained_store: Path, tiny_base: Path) -> None:
+    """Steps of examples as they are: neither full rows nor every token learned."""
+    used = {
+        one.cell.variant.name: one.cost.peak_memory_bytes
+        for one in Store(trained_store).records()
+        if one.cost
+    }
+    specs = "lora:rank=4,alpha=8,loftq:rank=4,fullft"
+    found = doctor.examine(str(tiny_base), specs, "pocket", device="cpu", tasks="math")
+    assert found.work.startswith("8 examples of math:pocket (") and len(used) == 3
+    for demand in found.demands:
+        assert demand.peak == pytest.approx(used[demand.variant.partition(":")[0]], rel=0.01)
+    full = doctor.examine(str(tiny_base), "lora", "pocket", length="256", device="cpu", tasks="math")
+    assert full.work == "8 rows of 256 tokens" and full.demands[0].peak > max(
+        d.peak or 0 for d in found.demands
+    )
