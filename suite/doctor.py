@@ -205,6 +205,7 @@ def _demand(
     folder: Path, variant: Variant, recipe: Recipe, device: str, free: int, rows: tuple[Encoded, ...]
 ) -> Demand:
     """What a variant needs; one that does not fit this model is told, not raised."""
+    from suite.estimate import as_typed
     from suite.plan import precision
     from suite.training.memory import Work, fits, largest_micro_batch, needs
     from variants import VariantError
@@ -217,9 +218,9 @@ def _demand(
         if not fits(whole.peak, free):
             size = largest_micro_batch(folder, variant, work, device, free)
     except VariantError as error:
-        return Demand(_spec(variant), kind, {}, error=str(error))
+        return Demand(as_typed(variant), kind, {}, error=str(error))
     adapted = dict(Counter(_leaf(name) for name in whole.adapted))
-    return Demand(_spec(variant), kind, adapted, whole.trainable, whole.peak, fits(whole.peak, free), size)
+    return Demand(as_typed(variant), kind, adapted, whole.trainable, whole.peak, fits(whole.peak, free), size)
 
 
 def _of_model(name: str, folder: Path, length: int) -> Iterator[Finding]:
@@ -303,13 +304,6 @@ def _of_packages(device: str) -> Iterator[Finding]:
 
     if find_spec("flash_attn") is None:
         yield Finding("flash_attn", "note", "not installed: no --attention flash_attention_2")
-
-
-def _spec(variant: Variant) -> str:
-    """As typed: its label, and the settings that are not the usual ones."""
-    usual = type(variant).example().settings()
-    own = [f"{k}={v}" for k, v in variant.settings().items() if usual.get(k) != v]
-    return f"{variant.label}:{','.join(own)}" if own and ":" not in variant.label else variant.label
 
 
 def gib(size: int) -> str:

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +16,9 @@ from suite.plan import Plan
 from suite.record import Cell
 from suite.store import Store
 from suite.words import duration
+
+if TYPE_CHECKING:
+    from variants.interface import Variant
 
 SAMPLE = 128
 
@@ -50,13 +54,17 @@ def estimates(plan: Plan, store: Store, unfinished: Sequence[Cell]) -> list[Esti
 
 def table(found: Sequence[Estimate], workers: int) -> Table:
     """The cells of a plan, as `--dry-run` shows them."""
+    from variants import registry
+
     todo = [one for one in found if not one.finished]
     total = duration(sum(one.seconds for one in todo) / workers)
     shown = Table(
+        box=SIMPLE_HEAD,
         title=f"{len(found)} cells, {len(todo)} to do: about {total} of training on {workers} worker(s)",
         caption="Training time only; ~ is a rule of thumb, without it measured in this store.",
     )
-    for name in ("cell", "variant", "task"):
+    shown.add_column("cell", no_wrap=True)
+    for name in ("variant", "task"):
         shown.add_column(name, overflow="fold")
     for name in ("rate", "seed", "steps", "about"):
         shown.add_column(name, justify="right")
@@ -65,10 +73,17 @@ def table(found: Sequence[Estimate], workers: int) -> Table:
         about = "finished" if one.finished else f"{'' if one.measured else '~'}{duration(one.seconds)}"
         recipe, rate, seed = cell.how
         steps = str(recipe.steps) if one.phases == 1 else f"{one.phases} x {recipe.steps}"
-        settings = ",".join(f"{k}={v}" for k, v in cell.variant.settings.items())
-        variant = f"{cell.variant.name}:{settings}" if settings else cell.variant.name
+        variant = as_typed(registry.build(cell.variant.name, cell.variant.settings))
         shown.add_row(cell.id, Text(variant), cell.task.label, f"{rate:g}", str(seed), steps, about)
     return shown
+
+
+def as_typed(variant: Variant) -> str:
+    """A variant as one types it: its label, and the settings that are not the usual ones."""
+    usual = type(variant).example().settings()
+    label, own = variant.label, variant.settings().items()
+    told = [f"{k}={v}" for k, v in own if usual.get(k) != v and str(v).lower() not in label.split(":")]
+    return label + ("," if ":" in label else ":") + ",".join(told) if told else label
 
 
 class _Rule:
