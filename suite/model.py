@@ -87,13 +87,33 @@ def check(folder: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
     architecture.check(folder)
-    for file in sorted(folder.glob("*.safetensors")):
+    shapes: dict[str, list[int]] = {}
+    for name in _weights(folder):
         try:
-            with safe_open(file, framework="pt"):  # reads the header, and that the file is as long as it says
-                pass
+            with safe_open(folder / name, framework="np") as file:  # the header; and that no byte is missing
+                shapes |= {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
-            raise unreadable(folder, f"{file.name}: {one_line(error)}") from None
+            raise unreadable(folder, f"{name}: {one_line(error)}") from None
     check_vocabulary(folder, tokenizer(folder))
+    _check_shapes(folder, shapes)
+
+
+def _check_shapes(folder: Path, shapes: dict[str, list[int]]) -> None:
+    """The tensors of the files are those of the model, where the files name them as the model does."""
+    model = skeleton(folder)
+    wanted = dict(model.named_parameters(remove_duplicate=False))
+    if not set(shapes) <= {*wanted, *dict(model.named_buffers())}:
+        return  # transformers gives them other names as it loads; what lacks then is told by `weights`
+    there = {id(wanted[name]) for name in shapes if name in wanted}
+    for name, tensor in wanted.items():
+        found = shapes.get(name)
+        if found is None and id(tensor) not in there:
+            raise UserError(f"model folder {str(folder)!r}: its files lack {name}")
+        if found is not None and found != list(tensor.shape):
+            raise UserError(
+                f"model folder {str(folder)!r}: {name} is {found} in its files, and the configuration asks "
+                f"for {list(tensor.shape)}"
+            )
 
 
 def check_vocabulary(folder: Path, found: PreTrainedTokenizerBase) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertLMHeadModel
 
 from suite.errors import UserError
-from suite.model import weights
+from suite.model import check, weights
 
 
 @pytest.mark.parametrize("fault", ["missing", "shape"])
@@ -45,3 +45,21 @@ def test_a_model_that_looks_at_later_tokens_is_refused(tmp_path: Path) -> None:
     BertLMHeadModel(BertConfig(**sizes)).save_pretrained(tmp_path / "both")
     with pytest.raises(UserError, match="BertLMHeadModel looks at later tokens; give a causal model"):
         weights(tmp_path / "both", "float32", "cpu")
+
+
+@pytest.mark.parametrize("fault", ["missing", "shape"])
+def test_what_the_files_lack_is_told_before_anything_is_loaded(
+    fault: str, tiny_base: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    check(folder)
+    tensors = load_file(folder / "model.safetensors")
+    name = "model.layers.1.mlp.up_proj.weight"
+    if fault == "missing":
+        del tensors[name]
+    else:
+        tensors[name] = tensors[name][:-1].clone()
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    told = f"its files lack {name}" if fault == "missing" else f"{name} is "
+    with pytest.raises(UserError, match=told.replace(".", r"\.")):
+        check(folder)
