@@ -69,12 +69,12 @@ class Side:
     first: float = 0.0
 
 
-def model_of(shape: str, given: argparse.Namespace) -> Any:
-    """A random model of this shape, the same weights every time."""
+def config_of(shape: str, given: argparse.Namespace) -> Any:
+    """The configuration of this shape."""
     size = dict(SHAPES[shape])
     heads, kv, head_dim = size.pop("heads")
     kind: Any = transformers.CONFIG_MAPPING[size.pop("model_type")]
-    config = kind(
+    return kind(
         num_hidden_layers=size.pop("layers"),
         num_attention_heads=heads,
         num_key_value_heads=kv,
@@ -84,6 +84,11 @@ def model_of(shape: str, given: argparse.Namespace) -> Any:
         pad_token_id=0,
         **size,
     )
+
+
+def model_of(shape: str, given: argparse.Namespace) -> Any:
+    """A random model of this shape, the same weights every time."""
+    config = config_of(shape, given)
     dtype = torch.bfloat16 if given.precision == "bfloat16" else torch.float32
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype).to(given.device)

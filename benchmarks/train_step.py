@@ -10,7 +10,7 @@ at every round; a difference of more than --near ends the run with exit code 1.
 
 Peak memory: on a CPU the bytes of live tensors that a step reads or writes, weights included; on CUDA what
 the allocator held at most during the step, less what the other side's model, adapter and optimiser hold.
-TFLOP/s are the products of one step (torch's counter) over its median seconds; `of card` is their share of
+TFLOP/s are the products of one step (`suite.flops`) over its median seconds; `of card` is their share of
 the rate that one large product reaches on the same device, type and run.
 
 --compile compiles the decoder's blocks on both sides. Its seconds are those of the first step less those of a
@@ -33,10 +33,10 @@ import torch
 import transformers
 from rich.console import Console
 from rich.table import Table
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.train_sides import METHODS, SHAPES, Side, ours, theirs
 from suite.cost import LiveTensors
+from suite.flops import Products
 
 NEAR = {"float32": 1e-4}  # largest relative difference of the two losses; other types NEAR_NARROW
 NEAR_NARROW = 2e-2
@@ -97,9 +97,9 @@ def measured(method: str, given: argparse.Namespace, rate: float) -> list[Row]:
             side.losses.append(loss)
     for side, other in zip(sides, sides[::-1], strict=True):
         side.peak = peak(side, other, given)
-        with FlopCounterMode(display=False) as counter:
+        with Products() as products:
             side.step()
-        side.flops = counter.get_total_flops()
+        side.flops = products.forward + products.backward
     one, two = sides
     worst = max(abs(a - b) / abs(b) for a, b in zip(one.losses, two.losses, strict=True))
     near = NEAR.get(given.precision, NEAR_NARROW) if given.near is None else given.near

@@ -23,7 +23,7 @@ from suite import summary, words
 from suite.record import Record, Scores
 from suite.store import Store, StoreError, write_whole
 
-DATA_VERSION = 3
+DATA_VERSION = 4
 
 _HERE = Path(__file__).parent
 
@@ -118,7 +118,7 @@ def _order(cell: dict[str, Any]) -> tuple[str, bool, int, str]:
 
 def _cell(task: str, record: Record) -> dict[str, Any]:
     cost, where = record.cost, record.provenance
-    target = next(iter(record.cell.evaluation.target), None)
+    target = next(iter(record.cell.evaluation.target), None) if record.read else None
     return {
         "record": record.id,
         "variant": record.cell.variant.name,

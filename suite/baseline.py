@@ -60,7 +60,7 @@ class ScoreTask:
 
     def fits(self, found: dict[str, Any] | None) -> bool:
         """Whether what a store holds is such a result."""
-        return _is_scores(found, "target", "log_loss")
+        return _is_scores(found, "target", "log_loss", "held_out")
 
     @property
     def key(self) -> str:
@@ -82,12 +82,16 @@ class ScoreTask:
         return 0
 
     def run(self, shop: Workshop, report: Report) -> dict[str, Any]:
-        """{'target': ..., 'log_loss': ...} as JSON values."""
+        """{'target': ..., 'log_loss': ..., 'held_out': ...} as JSON values."""
         shop.open(self.recipe.precision)
         task, how = shop.task(self.cell, self.recipe), self.cell.evaluation
         target = shop.scores(task.evaluations, how, (), report)
-        losses = shop.log_losses(task, self.recipe, how.limit, (), report)
-        return {"target": {k: v.model_dump(mode="json") for k, v in target.items()}, "log_loss": losses}
+        held = shop.held_out(task, self.recipe, how.limit, (), report)
+        return {
+            "target": {k: v.model_dump(mode="json") for k, v in target.items()},
+            "log_loss": {split: one.log_loss for split, one in held.items()},
+            "held_out": {split: one.model_dump(mode="json") for split, one in held.items()},
+        }
 
 
 BaseJob = ScoreGeneral | ScoreTask

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from suite.comparable import recipe_hash
 from suite.model import SHIPPED
 from suite.record import Record, Score
 from suite.weights import ADAPTER, BASE
-from suite.words import ABSENT, count, rate, recipe_line, title
+from suite.words import ABSENT, count, rate, recipe_line, seeds_line, title
 
 
 def card(record: Record, folder: Path, name: str, hub_base: str | None, notes: list[str]) -> str:
@@ -27,6 +28,7 @@ def card(record: Record, folder: Path, name: str, hub_base: str | None, notes: l
         "base": {"name": cell.base.name, "digest": cell.base.digest},
         "data": {"name": cell.task.name, "source": cell.task.source, "digest": cell.task.digest},
         "track": cell.track,
+        "recipe_hash": recipe_hash(cell),
     }
     data = ModelCardData(
         library_name="peft" if adapter else "transformers",
@@ -111,16 +113,17 @@ def _scores(record: Record) -> str:
 
 def _facts(record: Record) -> str:
     cell, made = record.cell, record.provenance
+    commit = (made.commit or "of an installed package") + (" with changes" if made.dirty else "")
     settings = ", ".join(f"{key}={value}" for key, value in cell.variant.settings.items())
     facts = [
         ("record", record.id),
         ("command", f"`{made.command}`"),
         ("variant", f"{cell.variant.name} ({settings})" if settings else cell.variant.name),
         ("data", f"{cell.task.name} ({cell.task.source}, {cell.task.digest}), track {cell.track}"),
-        ("recipe", recipe_line(cell.recipe)),
-        ("learning rate", f"{rate(cell.learning_rate)}, seed {cell.seed}"),
+        ("recipe", f"{recipe_line(cell.recipe)}; hash {recipe_hash(cell) or ABSENT}"),
+        ("learning rate", f"{rate(cell.learning_rate)}, seed {seeds_line(cell)}"),
         ("trained", f"{count(record.trainable_parameters)} of {count(record.total_parameters)} parameters"),
-        ("made", f"{made.created} on {made.device}, suite commit {made.commit or 'of an installed package'}"),
+        ("made", f"{made.created} on {made.device}, suite commit {commit}"),
         ("versions", ", ".join(f"{package} {version}" for package, version in made.versions.items())),
     ]
     if record.effect is not None:

@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,14 +23,22 @@ class Stopwatch:
         self.cpu = 0.0
 
     @contextmanager
-    def on(self) -> Iterator[None]:
-        """Count what happens inside."""
+    def on(self, device: str = "cpu") -> Iterator[None]:
+        """Count what happens inside: all the work that `device` is given there, and none of before."""
+        _settle(device)
         wall, cpu = time.perf_counter(), time.process_time()
         try:
             yield
+            _settle(device)
         finally:
             self.wall += time.perf_counter() - wall
             self.cpu += time.process_time() - cpu
+
+
+def _settle(device: str) -> None:
+    """Wait until a GPU has done what it was given."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 class LiveTensors(TorchDispatchMode):
@@ -92,7 +101,7 @@ class PeakMemory:
     """The peak memory of one member's training, by the method that its device allows.
 
     On a CPU it is the largest `LiveTensors` count over the steps that `step` was told to look at; on CUDA
-    what the allocator held at most since this object was made.
+    what the allocator gave out at most since this object was made, and what it held in reserve for that.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -101,6 +110,7 @@ class PeakMemory:
         self._peak = 0
         if self.cuda:
             torch.cuda.synchronize(device)
+            torch.cuda.empty_cache()  # what was reserved before is not this training's
             torch.cuda.reset_peak_memory_stats(device)
 
     @property
@@ -112,6 +122,11 @@ class PeakMemory:
     def bytes(self) -> int:
         """The peak so far."""
         return torch.cuda.max_memory_allocated(self.device) if self.cuda else self._peak
+
+    @property
+    def reserved(self) -> int | None:
+        """The most bytes that CUDA's allocator held; None on a CPU, where nothing is held in reserve."""
+        return torch.cuda.max_memory_reserved(self.device) if self.cuda else None
 
     @contextmanager
     def step(self, look: bool) -> Iterator[None]:
@@ -128,6 +143,11 @@ class PeakMemory:
         finally:
             if was_on:
                 gc.enable()
+
+
+def exported_bytes(folder: Path) -> int:
+    """Bytes of the safetensors of an export, without those of a base in a folder inside it."""
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
 def out_of_memory(error: BaseException) -> bool:

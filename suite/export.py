@@ -28,9 +28,9 @@ def export(name: str, store: Path, to: Path, merged: bool = False, base: str | N
     record without weights, another base than the record's, and a folder with something in it.
     """
     record = find(name, store)
-    kept = _kept(record, store)
+    kept = kept_folder(record, store)
     _check_free(to)
-    folder = _base(record, base)
+    folder = base_folder(record, base)
     with _whole(to) as made:
         if merged and (kept / weights.ADAPTER).is_file():
             _merge(record, kept, folder, made)
@@ -60,7 +60,7 @@ def hub_id(name: str) -> str | None:
     return name if HUB_ID.fullmatch(name) else None
 
 
-def _kept(record: Record, store: Path) -> Path:
+def kept_folder(record: Record, store: Path) -> Path:
     """The folder of a record's weights, which are still those of the record."""
     if record.source is not None:
         raise UserError(f"record {record.id} was not trained here, so there are no weights of it to export")
@@ -91,7 +91,7 @@ def _check_free(to: Path) -> None:
         )
 
 
-def _base(record: Record, given: str | None) -> Path:
+def base_folder(record: Record, given: str | None) -> Path:
     """Where the record's base lies here; it is that very base."""
     name = record.cell.base.name
     try:

@@ -31,6 +31,39 @@ class Provenance(Fact):
     threads: int | None
     versions: dict[str, str]
     commit: str | None = Field(description="of the suite's checkout; the source's code for imported records")
+    dirty: bool | None = Field(
+        default=None, description="whether tracked files of that checkout had changes; null where not known"
+    )
+    settings: dict[str, str] = Field(
+        default_factory=dict, description="of the worker: what decides whether a run can be repeated in bits"
+    )
+
+
+class Overlap(Fact):
+    """How much of one evaluation is found, word for word, in a training set (`suite.contamination`).
+
+    An item is looked for by its runs of `n` words. One that is shorter is looked for as a whole.
+    """
+
+    evaluation: str
+    n: int = Field(description="words of a run, from the lengths of the items (8 to 13)")
+    items: int = Field(description="items looked for")
+    short: int = Field(description="of these, items shorter than `n` words")
+    found: int = Field(description="items of which any run is in the training set")
+    mostly: int = Field(description="items of which at least 70 % of the runs are")
+    grams: int = Field(description="different runs of all items, without those that a tenth of them share")
+    grams_found: int = Field(description="of these, runs that are in the training set")
+    examples: list[str] = Field(default_factory=list, description="ids of up to three, most found first")
+
+    @property
+    def share(self) -> float:
+        """Share of the items of which anything was found."""
+        return self.found / self.items if self.items else 0.0
+
+    @property
+    def share_of_grams(self) -> float:
+        """Share of the runs that were found."""
+        return self.grams_found / self.grams if self.grams else 0.0
 
 
 class Effect(Fact):

@@ -18,7 +18,8 @@ from suite import weights
 from suite.baseline import BaseJob, before
 from suite.errors import UserError, one_line
 from suite.facts import facts, plain, printable
-from suite.jobs import Found, about, scored
+from suite.found import Found
+from suite.jobs import about, scored
 from suite.record import BaseRef, Cell, Cost, Recipe, Source, VariantRef
 from suite.request import Request
 from suite.scoring.evaluate import AS_IS
@@ -81,6 +82,7 @@ class ScoreFolder:
                 cost=Cost(evaluate_wall_s=watch.wall, evaluate_cpu_s=watch.cpu),
                 source=self.source,
                 threads=shop.threads,
+                settings=shop.settings,
                 **known,
                 **about(shop, self.cell, self.recipe),
             )

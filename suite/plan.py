@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,19 @@ from suite import track as tracks
 from suite.errors import UserError
 from suite.kernels import check_attention
 from suite.places import Spec, base_of, places_of, specs_of
-from suite.record import BaseRef, Cell, EvaluationSettings, Recipe, TaskRef, VariantRef
+from suite.record import (
+    BaseRef,
+    Cell,
+    EvaluationSettings,
+    Measured,
+    Recipe,
+    Search,
+    TaskRef,
+    VariantRef,
+)
 from suite.request import ATTENTIONS, PRECISIONS, Request, counted, many, one_of, rate, whole
 from suite.setup import Setup
+from suite.tuning import grid
 
 if TYPE_CHECKING:
     from tasks.general import General
@@ -30,11 +41,19 @@ Pack = tuple[Cell, ...]
 
 @dataclass(frozen=True)
 class Plan:
-    """What will run: cells, and where and how, which is no part of a cell."""
+    """What will run: cells, and where and how, which is no part of a cell.
+
+    `searches` says by cell id what a cell is in a search for its learning rate, whose grid has `per_decade`
+    points and may grow by `edge` rates; `measured` is what is scored of every cell.
+    """
 
     track: str
     cells: tuple[Cell, ...]
     setup: Setup
+    searches: Mapping[str, Search] = field(default_factory=dict)
+    measured: Measured = "all"
+    per_decade: int = 4
+    edge: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,7 +79,7 @@ def resolve(request: Request) -> Plan:
     rates = None
     if request.lr is not None:
         rates = many("--lr", request.lr, rate, "numbers above 0 with commas")
-    seeds = track.seeds
+    seeds = track.protocol.seeds if request.tune else track.seeds
     if request.seeds is not None:
         seeds = many("--seeds", request.seeds, whole(0), "whole numbers with commas, 0 or more")
     given = one_of("--precision", request.precision, PRECISIONS)
@@ -70,14 +89,40 @@ def resolve(request: Request) -> Plan:
     tasks = read_tasks(track, specs, setup.places, recipe, evaluation)
     check_model(setup.base, tasks)
     _check_variants(setup.base, variants)
-    cells = [
-        _cell(track, base, variant, read, lr, seed, given or precision(setup.device, variant.trains_base))
-        for seed in seeds
-        for read in tasks
-        for variant in variants
-        for lr in rates or [track.learning_rate(variant.label, read.task.name)]
-    ]
-    return Plan(track.label, tuple(cells), setup)
+    cells: list[Cell] = []
+    searches: dict[str, Search] = {}
+    for seed, read, variant in product(seeds, tasks, variants):
+        kind = given or precision(setup.device, variant.trains_base)
+        default = track.learning_rate(variant.label, read.task.name)
+        search = _search(track, rates, default) if request.tune else None
+        for lr in _rates(search) if search else rates or [default]:
+            cell = _cell(track, base, variant, read, lr, seed, kind)
+            cells.append(cell.model_copy(update=request.fixed_seeds()))
+            if search:
+                role = "trial" if lr in search.rates else "default"
+                searches[cells[-1].id] = search.model_copy(update={"role": role})
+    if not searches:
+        return Plan(track.label, tuple(cells), setup)
+    how = track.protocol
+    return Plan(
+        track.label, tuple(cells), setup, searches, "validation", how.per_decade, 0 if rates else how.edge
+    )
+
+
+def _search(track: tracks.Track, rates: list[float] | None, default: float) -> Search:
+    """The search of a variant on a task: rates that were given, or the track's grid around its default."""
+    how = track.protocol
+    return Search(
+        method="grid",
+        rates=sorted(rates) if rates else grid(default, how.rates, how.per_decade),
+        default=default,
+        role="trial",
+    )
+
+
+def _rates(search: Search) -> list[float]:
+    """The rates of a search, and the default where it is none of them: it is measured all the same."""
+    return [*search.rates, *([] if search.default in search.rates else [search.default])]
 
 
 def track_of(request: Request) -> tracks.Track:
@@ -182,6 +227,8 @@ def _evaluation(
         settings.setdefault("temperature", SAMPLED_AT)
         if settings["temperature"] == 0:
             raise UserError("--temperature 0 makes all samples alike; give one above 0, or --samples 1")
+    elif "seed" in settings:
+        raise UserError(f"--sampling-seed {settings['seed']} needs --samples 2 or more: one is greedy")
     elif settings.get("temperature"):
         raise UserError(f"--temperature {settings['temperature']:g} needs --samples 2 or more: one is greedy")
     return EvaluationSettings(

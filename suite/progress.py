@@ -46,12 +46,17 @@ class Estimator:
     """Seconds that are left, from the pace measured so far.
 
     A job is expected to take its training steps at the mean measured pace, and beside them (loading,
-    scoring) the mean of what finished jobs took.
+    scoring) the mean of what finished jobs took. `later` jobs without steps follow in another run.
     """
 
     def __init__(
-        self, jobs: Sequence[Job], workers: int, clock: Callable[[], float] = time.monotonic
+        self,
+        jobs: Sequence[Job],
+        workers: int,
+        clock: Callable[[], float] = time.monotonic,
+        later: int = 0,
     ) -> None:
+        self.later = later
         self.workers = max(1, workers)
         self.clock = clock
         self._left = list(jobs)
@@ -98,7 +103,9 @@ class Estimator:
 
         now = self.clock()
         current = [max(0.0, whole(under.job) - (now - under.began)) for under in self._under.values()]
-        total = sum(current) + sum(whole(job) for job in self._left)
+        scored = self._beside[False] or measured
+        follows = self.later * sum(scored) / len(scored) if scored else 0.0
+        total = sum(current) + sum(whole(job) for job in self._left) + follows
         return max([total / self.workers, *current])
 
 
@@ -128,6 +135,8 @@ class Display(Protocol):
 def outcome_line(record: Record) -> str:
     """One finished cell: 'lora on math, seed 0: ok, gain +76.0, forgetting +18.2, 38 s'."""
     parts = [record.status if record.error is None else f"{record.status} ({record.error})"]
+    if not record.read and record.after is not None:
+        parts.append(f"validation loss {record.after.log_loss['validation']:.4f}")
     if record.gain is not None:
         parts.append(f"gain {points(record.gain)}")
     if record.forgetting is not None:
@@ -142,8 +151,9 @@ def outcome_line(record: Record) -> str:
 class Lines:
     """For a file or a pipe: one line per finished cell."""
 
-    def __init__(self, console: Console, cells: int) -> None:
+    def __init__(self, console: Console, cells: int, title: str = "run") -> None:
         self.console, self.cells, self.done = console, cells, 0
+        self.title = "" if title == "run" else f"{title} "
 
     def __enter__(self) -> Lines:
         return self
@@ -165,7 +175,7 @@ class Lines:
     def _line(self, text: str) -> None:
         self.done += 1
         self.console.print(
-            f"[{self.done}/{self.cells}] {text}", markup=False, highlight=False, soft_wrap=True
+            f"[{self.title}{self.done}/{self.cells}] {text}", markup=False, highlight=False, soft_wrap=True
         )
 
 
@@ -189,8 +199,10 @@ class _Note(ProgressColumn):
 class Live:
     """For a terminal: the whole run with the time left, and a line for each worker."""
 
-    def __init__(self, console: Console, jobs: Sequence[Job], workers: int) -> None:
-        self.estimator = Estimator(jobs, workers)
+    def __init__(
+        self, console: Console, jobs: Sequence[Job], workers: int, title: str = "run", later: int = 0
+    ) -> None:
+        self.estimator = Estimator(jobs, workers, later=later)
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=12),
@@ -199,7 +211,7 @@ class Live:
             console=console,
             transient=True,
         )
-        self.whole = self.progress.add_task("[bold]run", total=len(jobs), note="", whole=True)
+        self.whole = self.progress.add_task(f"[bold]{escape(title)}", total=len(jobs), note="", whole=True)
         self.lines: dict[int, Any] = {}
 
     def __enter__(self) -> Live:
@@ -238,6 +250,8 @@ class Live:
         self.progress.console.print(Text(f"{title}: not measured: {why}", style="red"))
 
 
-def display(console: Console, jobs: Sequence[Job], cells: int, workers: int) -> Live | Lines:
-    """The display that suits where the output goes."""
-    return Live(console, jobs, workers) if console.is_terminal else Lines(console, cells)
+def display(
+    console: Console, jobs: Sequence[Job], cells: int, workers: int, title: str = "run", later: int = 0
+) -> Live | Lines:
+    """The display that suits where the output goes. `later` cells are scored when these jobs are done."""
+    return Live(console, jobs, workers, title, later) if console.is_terminal else Lines(console, cells, title)

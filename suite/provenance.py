@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -22,11 +24,17 @@ PACKAGES = (
     "lm-eval",
     "datasets",
     "numpy",
+    "scipy",
+    "scikit-learn",
 )
+DETERMINISM = {0: "off", 1: "warn", 2: "error"}  # torch.get_deterministic_debug_mode() in its own words
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
-def provenance(command: str, device: str, threads: int) -> Provenance:
-    """The provenance of a record written now."""
+def provenance(
+    command: str, device: str, threads: int, settings: Mapping[str, str] | None = None
+) -> Provenance:
+    """The provenance of a record written now; `settings` are those of the worker that measured it."""
     return Provenance(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
@@ -34,7 +42,27 @@ def provenance(command: str, device: str, threads: int) -> Provenance:
         threads=threads,
         versions=versions(),
         commit=commit(),
+        dirty=dirty(),
+        settings=dict(settings or {}),
     )
+
+
+def settings(device: str) -> dict[str, str]:
+    """What decides whether torch repeats itself bit for bit in this process, which is a worker's."""
+    import torch
+
+    found = {
+        "deterministic_algorithms": DETERMINISM[torch.get_deterministic_debug_mode()],
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+    }
+    if not device.startswith("cuda"):
+        return {**found, "cpu_capability": torch.backends.cpu.get_cpu_capability()}
+    return {
+        **found,
+        CUBLAS: os.environ.get(CUBLAS, "not set"),
+        "cuda": str(torch.version.cuda),
+        "cudnn": str(torch.backends.cudnn.version()),
+    }
 
 
 @lru_cache
@@ -52,15 +80,15 @@ def versions() -> dict[str, str]:
 
 @lru_cache
 def commit() -> str | None:
-    """The commit of the suite's own checkout, '+' added if it has changes; None where it is installed."""
-    root = Path(__file__).resolve().parents[1]
-    if not (root / ".git").exists():
-        return None
-    try:
-        head = _git(root, "rev-parse", "HEAD")
-        return head + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
+    """The commit of the suite's own checkout; None where it is installed."""
+    return _git("rev-parse", "HEAD")
+
+
+@lru_cache
+def dirty() -> bool | None:
+    """Whether tracked files of that checkout differ from its commit; None where it is installed."""
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return None if changed is None else bool(changed)
 
 
 @lru_cache
@@ -83,8 +111,13 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True
-    )
-    return done.stdout.strip()
+def _git(*words: str) -> str | None:
+    """What git says of the suite's checkout; None where there is none, or no git."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(root), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -6,18 +6,25 @@ disagree with the scores it comes from. What was not measured, or what a source 
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from suite.origin import Effect as Effect
 from suite.origin import Fact as Fact
+from suite.origin import Overlap as Overlap
 from suite.origin import Provenance as Provenance
 from suite.origin import Source as Source
+from suite.spent import Cost as Cost
+from suite.spent import Latency as Latency
+from suite.spent import StepFlops as StepFlops
+from suite.spent import Times as Times
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 Status = Literal["ok", "diverged", "oom", "failed"]
+Measured = Literal["all", "validation"]
 
 
 class Item(Fact):
@@ -39,14 +46,34 @@ class Score(Fact):
         description="every metric reported, lm-eval's as 'name,filter' -> value"
     )
     items: list[Item] = Field(default_factory=list)
+    prompts: str | None = Field(
+        default=None,
+        description="16 hex digits of the SHA-256 of all prompts as rendered, with shots and chat template",
+    )
     batch_changes: float | None = Field(
         default=None,
         description="share of sampled answers that change when generated alone; null where not measured",
     )
 
 
+class HeldOut(Fact):
+    """What a model makes of the held-out examples of a split, in their order, each token after true ones."""
+
+    accuracy: float = Field(description="share of the learned tokens that are the model's first choice")
+    nats: list[float] = Field(description="negative log-likelihood of each example's learned tokens, summed")
+    tokens: list[int] = Field(description="how many learned tokens each example has")
+
+    @property
+    def log_loss(self) -> float:
+        """Mean negative log-likelihood per learned token, nats."""
+        return math.fsum(self.nats) / sum(self.tokens)
+
+
 class Scores(Fact):
-    """Everything measured on one model: before training (the untouched base) or after."""
+    """Everything measured on one model: before training (the untouched base) or after.
+
+    Of a cell whose test split is unread (`Record.measured`) there is the held-out loss on validation alone.
+    """
 
     target: dict[str, Score] = Field(description="the task the cell trains for, by evaluation name")
     general: dict[str, Score] = Field(description="the general skills, by evaluation name")
@@ -54,6 +81,10 @@ class Scores(Fact):
         description="mean negative log-likelihood per response token, nats: 'validation', 'test'"
     )
     bits_per_byte: float | None = Field(description="loss on general text, bits per byte")
+    held_out: dict[str, HeldOut] = Field(
+        default_factory=dict,
+        description="'validation', 'test': what `log_loss` is made of, example by example",
+    )
 
 
 class VariantRef(Fact):
@@ -110,6 +141,10 @@ class Recipe(Fact):
     chat_template: bool = Field(default=False, description="prompts go through the model's chat template")
     examples: int | None = Field(default=None, gt=0, description="training examples used; null is all")
     tokens: int | None = Field(default=None, gt=0, description="training tokens used; null is all")
+    optimizer: Literal["adamw"] = Field(
+        default="adamw", description="torch.optim.AdamW, its eps left as it is"
+    )
+    revision: int = Field(default=1, description="of our training loop")
 
 
 class EvaluationSettings(Fact):
@@ -129,6 +164,9 @@ class EvaluationSettings(Fact):
     temperature: float = Field(default=0.0, ge=0, description="of those answers; 0 is greedy")
     chat_template: bool = Field(default=False, description="prompts go through the model's chat template")
     engine: Literal["transformers", "vllm"] = Field(default="transformers", description="what generates")
+    seed: int = Field(
+        default=0, ge=0, description="of answers that are drawn; the same for the base and for every cell"
+    )
     revision: int | None = Field(default=2, description="of our evaluation; null for scores of others")
 
 
@@ -158,6 +196,17 @@ class Cell(Fact):
     source: str | None = Field(
         default=None, description="SHA-256 key of what was imported or scored; null for a cell trained here"
     )
+    data_seed: int | None = Field(default=None, ge=0, description="of the data order; null is `seed`")
+    adapter_seed: int | None = Field(default=None, ge=0, description="of the adapter's start; null is `seed`")
+
+    @property
+    def seeds(self) -> dict[str, int]:
+        """The seed of each stream of random numbers: data, adapter, sampling; {} if not trained here."""
+        if self.seed is None:
+            return {}
+        data = self.seed if self.data_seed is None else self.data_seed
+        adapter = self.seed if self.adapter_seed is None else self.adapter_seed
+        return {"data": data, "adapter": adapter, "sampling": self.evaluation.seed}
 
     @property
     def id(self) -> str:
@@ -186,34 +235,37 @@ class CurvePoint(Fact):
     learning_rate: float | None
 
 
-class Cost(Fact):
-    """What the cell cost, on the machine of the provenance. Null is what a source does not say."""
+class Search(Fact):
+    """How the learning rate of a variant on a task was searched for, and what this cell is in it.
 
-    train_wall_s: float | None = None
-    train_cpu_s: float | None = None
-    evaluate_wall_s: float | None = None
-    evaluate_cpu_s: float | None = None
-    peak_memory_bytes: int | None = Field(default=None, description="of training, by `memory_method`")
-    memory_method: str | None = Field(
-        default=None,
-        description="'live-tensors' (CPU, exact count), 'cuda-max-allocated', or a source's own word",
+    The winner is no fact of one record: `suite.tuning.choose` finds it in all records of a search.
+    """
+
+    method: str = Field(description="'grid': all rates of a log-spaced grid, as many for every variant")
+    rates: list[float] = Field(description="the rates of the search, before any was added at its edge")
+    default: float = Field(description="the track's documented rate of the variant")
+    role: Literal["trial", "edge", "default"] = Field(
+        description="'trial': one of `rates`; 'edge': added where the lowest loss lay on the edge; "
+        "'default': the documented rate where it is none of them, not to be chosen"
     )
-    tokens: int | None = Field(default=None, description="non-padding tokens trained on, all phases")
-    micro_batch: int | None = Field(
-        default=None, description="rows of one forward at the end of training; null is the whole batch"
-    )
-    checkpointing: bool | None = Field(default=None, description="whether activations were recomputed")
-    attention: str | None = Field(default=None, description="the attention kernel, as transformers calls it")
 
 
 class Record(Fact):
     """One cell's result, as stored in `<store>/records/<cell id>.json`."""
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Literal[4] = SCHEMA_VERSION
     id: str
     cell: Cell
     status: Status
     error: str | None = None
+    measured: Measured = Field(
+        default="all", description="'validation': a trial of a search, whose test split has not been read"
+    )
+    search: Search | None = Field(default=None, description="null for a cell that is part of no search")
+    start_loss: float | None = Field(
+        default=None,
+        description="held-out loss on validation under the adapter before its first step, nats per token",
+    )
     before: Scores | None = None
     after: Scores | None = None
     curve: list[CurvePoint] = Field(default_factory=list)
@@ -233,12 +285,25 @@ class Record(Fact):
     data: dict[str, str] = Field(
         default_factory=dict, description="file of the data folder -> SHA-256 of what was read of it"
     )
+    rows: str | None = Field(
+        default=None,
+        description="16 hex digits of the SHA-256 of the training rows as tokens, and of which are learned: of "
+        "prompts as rendered, answers, chat template, loss mask",
+    )
+    contamination: list[Overlap] = Field(
+        default_factory=list, description="how much of each evaluation is found in the training set"
+    )
     provenance: Provenance
+
+    @property
+    def read(self) -> bool:
+        """Whether the test split and the general skills were read: not of a trial."""
+        return self.measured == "all"
 
     @property
     def gain(self) -> float | None:
         """after - before of the first target evaluation, in points (0..100); null if not measured."""
-        if self.before is None or self.after is None or not self.cell.evaluation.target:
+        if self.before is None or self.after is None or not self.cell.evaluation.target or not self.read:
             return None
         name = self.cell.evaluation.target[0]
         return 100 * (self.after.target[name].value - self.before.target[name].value)
@@ -246,14 +311,14 @@ class Record(Fact):
     @property
     def score(self) -> float | None:
         """The first target evaluation after training, in points (0..100); null if not measured."""
-        if self.after is None or not self.cell.evaluation.target:
+        if self.after is None or not self.cell.evaluation.target or not self.read:
             return None
         return 100 * self.after.target[self.cell.evaluation.target[0]].value
 
     @property
     def forgetting_by_skill(self) -> dict[str, float]:
         """before - after of each general evaluation, in points; positive is worse."""
-        if self.before is None or self.after is None:
+        if self.before is None or self.after is None or not self.read:
             return {}
         after = self.after.general
         return {name: 100 * (s.value - after[name].value) for name, s in self.before.general.items()}

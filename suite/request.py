@@ -29,7 +29,11 @@ class Request:
     data: tuple[str, ...] = ()
     offline: bool = False
     seeds: str | None = None
+    data_seed: str | None = None
+    adapter_seed: str | None = None
+    sampling_seed: str | None = None
     lr: str | None = None
+    tune: bool = False
     steps: str | None = None
     examples: str | None = None
     tokens: str | None = None
@@ -58,6 +62,13 @@ class Request:
         }
         return {name: value for name, value in found.items() if value is not None}
 
+    def fixed_seeds(self) -> dict[str, Any]:
+        """The cell's seeds that do not follow `--seeds`; null follows."""
+        return {
+            "data_seed": seed("--data-seed", self.data_seed),
+            "adapter_seed": seed("--adapter-seed", self.adapter_seed),
+        }
+
     def evaluation(self) -> dict[str, Any]:
         """The evaluation settings that were given, in place of the track's."""
         found = {
@@ -66,6 +77,7 @@ class Request:
             "max_new_tokens": counted("--max-new-tokens", self.max_new_tokens),
             "samples": counted("--samples", self.samples),
             "temperature": number("--temperature", self.temperature),
+            "seed": seed("--sampling-seed", self.sampling_seed),
             "engine": one_of("--engine", self.engine, ENGINES),
             "chat_template": self.chat_template or None,
         }
@@ -89,6 +101,11 @@ class Request:
                     "hub columns, or a .jsonl file of your own"
                 )
         return folder, own
+
+
+def seed(flag: str, text: str | None) -> int | None:
+    """A flag that holds one seed, if it was given."""
+    return None if text is None else read(flag, text, whole(0), "a whole number, 0 or more")
 
 
 def counted(flag: str, text: str | None) -> int | None:

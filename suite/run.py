@@ -9,13 +9,14 @@ from typing import Any, ClassVar, Protocol
 
 from suite.baseline import BaseJob
 from suite.engines import local
-from suite.jobs import Found, TrainPack
+from suite.found import Found, record_of
+from suite.jobs import ScoreKept, TrainPack
 from suite.plan import Plan, packs
 from suite.progress import Display
 from suite.provenance import device_name, provenance
 from suite.record import Cell, Record, Scores
 from suite.store import Store
-from suite.weights import FOLDER
+from suite.weights import FOLDER, are
 from suite.words import title
 from suite.workshop import Report, Workshop
 
@@ -67,12 +68,17 @@ class Outcome:
 
 
 def unfinished(plan: Plan, store: Store) -> list[Cell]:
-    """The cells without a record, those whose record says failed, and those that may fit into memory now."""
+    """The cells without a record, or whose record is no last word for this plan."""
     return [c for c in plan.cells if not store.has(c.id) or _again(store.read(c.id), plan)]
 
 
 def _again(record: Record, plan: Plan) -> bool:
-    """Whether a record is no last word: it failed, or memory ran out and there is more of it now."""
+    """Whether a record is no last word.
+
+    It failed, or lacks what is to be measured now, or memory ran out and there is more of it now.
+    """
+    if record.status == "ok":
+        return plan.measured == "all" and not record.read
     if record.status != "oom":
         return record.status == "failed"
     saving = plan.setup.checkpointing and not (record.cost and record.cost.checkpointing)
@@ -85,16 +91,26 @@ def base_jobs(before: Iterable[Sequence[BaseJob]], store: Store) -> list[BaseJob
     return [job for key, job in wanted.items() if not job.fits(store.base_scores(key))]
 
 
-def pack_jobs(cells: Sequence[Cell]) -> list[TrainPack]:
-    """The packs to be trained: one precision after the other (a worker holds one base), longest first."""
-    jobs = [TrainPack(pack, max(_phases(cell) for cell in pack)) for pack in packs(cells)]
-    return sorted(jobs, key=lambda job: (job.cells[0].how.recipe.precision, -job.steps))
+def train_jobs(cells: Sequence[Cell], plan: Plan, store: Store) -> list[TrainPack | ScoreKept]:
+    """What is trained already is scored from its kept weights; the rest is trained in packs.
+
+    One precision after the other (a worker holds one base), longest first.
+    """
+    kept = {cell.id: store.read(cell.id) for cell in cells if store.has(cell.id)}
+    folder = store.path / FOLDER
+    ready = [one for one in kept.values() if one.status == "ok" and are(folder / one.id, one.weights)]
+    scored = {one.id for one in ready}
+    rest = [cell for cell in cells if cell.id not in scored]
+    jobs = [TrainPack(pack, max(_phases(cell) for cell in pack), plan.measured) for pack in packs(rest)]
+    jobs.sort(key=lambda job: (job.cells[0].how.recipe.precision, -job.steps))
+    return [*jobs, *(ScoreKept(one, folder / one.id) for one in ready)]
 
 
 class Runner:
     """One run under way: hands out jobs, and turns what comes back into records.
 
-    `make` gives the jobs for cells without a record; `weights` is whether trained weights are kept.
+    `make` gives the jobs for cells without a record (training, if None); `weights` is whether trained weights
+    are kept.
     """
 
     def __init__(
@@ -102,13 +118,13 @@ class Runner:
         plan: Plan,
         store: Store,
         command: str,
-        make: Callable[[Sequence[Cell]], Sequence[CellJob]] = pack_jobs,
+        make: Callable[[Sequence[Cell]], Sequence[CellJob]] | None = None,
         weights: bool = True,
     ) -> None:
         self.plan, self.store, self.command = plan, store, command
         self.keep = store.path / FOLDER if weights else None
         self.cells = unfinished(plan, store)
-        self.packs = list(make(self.cells))
+        self.packs = list(make(self.cells) if make else train_jobs(self.cells, plan, store))
         self._before = {cell.id: job.before(cell) for job in self.packs for cell in job.cells}
         self.base_jobs = base_jobs(self._before.values(), store)
         self.outcome = Outcome(skipped=len(plan.cells) - len(self.cells))
@@ -173,8 +189,9 @@ class Runner:
             elif not self._base_known(found.cell):
                 still.append(found)
             else:
-                made = provenance(self.command, self.plan.setup.device, found.threads)
-                record = record_of(found, self._scores_before(found.cell), made)
+                made = provenance(self.command, self.plan.setup.device, found.threads, found.settings)
+                search = self.plan.searches.get(found.cell.id)
+                record = record_of(found, self._scores_before(found.cell), made, search)
                 self.store.write(record)
                 show.wrote(record)
         self._waiting = still
@@ -197,33 +214,3 @@ def _phases(cell: Cell) -> int:
     from variants import registry
 
     return registry.get(cell.variant.name).phases
-
-
-def record_of(found: Found, before: Scores | None, made: Any) -> Record:
-    after = None
-    if found.status == "ok":
-        after = Scores(
-            target=found.target,
-            general=found.general,
-            log_loss=found.log_loss,
-            bits_per_byte=found.bits_per_byte,
-        )
-    return Record(
-        id=found.cell.id,
-        cell=found.cell,
-        status=found.status,
-        error=found.error,
-        before=before,
-        after=after,
-        curve=list(found.curve),
-        trainable_parameters=found.trainable,
-        total_parameters=found.total,
-        adapted_modules=list(found.adapted),
-        effect=found.effect,
-        weights=found.weights,
-        cost=found.cost,
-        source=found.source,
-        data=found.data,
-        notes=found.notes,
-        provenance=made,
-    )

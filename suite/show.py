@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -9,10 +11,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from suite.comparable import recipe_hash
 from suite.errors import UserError, nearest
-from suite.record import Record, Score, Scores
+from suite.record import Latency, Record, Score, Scores
 from suite.store import Store, reason
-from suite.words import ABSENT, count, duration, points, rate, recipe_line, score
+from suite.words import ABSENT, count, duration, points, rate, recipe_line, score, seeds_line
 
 
 def find(name: str, store: Path) -> Record:
@@ -34,8 +37,9 @@ def find(name: str, store: Path) -> Record:
 
 def _read(path: Path) -> Record:
     try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return Record.model_validate_json(file.read().decode())
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
     except ValidationError as error:
         raise UserError(f"{path} is no record: {reason(error)}") from None
@@ -53,13 +57,16 @@ def view(record: Record) -> Group:
         ("variant", f"{cell.variant.name} ({settings})" if settings else cell.variant.name),
         ("task", f"{cell.task.name} ({cell.task.source}, {cell.task.digest})"),
         ("recipe", recipe_line(cell.recipe)),
+        ("recipe hash", recipe_hash(cell) or ABSENT),
         ("learning rate", rate(cell.learning_rate)),
-        ("seed", ABSENT if cell.seed is None else str(cell.seed)),
+        ("seed", seeds_line(cell)),
         ("trainable", f"{count(record.trainable_parameters)} of {count(record.total_parameters)} parameters"),
         *_losses(record),
         *_effects(record),
         *_costs(record),
+        *_overlaps(record),
         ("made", f"{record.provenance.created or ABSENT} on {record.provenance.device or ABSENT}"),
+        *_code(record),
         ("command", record.provenance.command),
         *[("note", note) for note in record.notes],
         *[("data", f"{file}, SHA-256 {sha[:16]}...") for file, sha in record.data.items()],
@@ -81,11 +88,34 @@ def _costs(record: Record) -> list[tuple[str, str]]:
     if cost is None:
         return []
     cpu = "" if cost.train_cpu_s is None else f" ({duration(cost.train_cpu_s)} of CPU)"
-    train = f"{duration(cost.train_wall_s)}{cpu}, {count(cost.tokens)} tokens"
+    speed = "" if cost.tokens_per_s is None else f", {count(round(cost.tokens_per_s))} tokens/s"
+    beside = f" beside {cost.pack - 1} more" if cost.pack is not None and cost.pack > 1 else ""
+    train = f"{duration(cost.train_wall_s)}{beside}{cpu}, {count(cost.tokens)} tokens{speed}"
     rows = [("training", train), ("scoring", duration(cost.evaluate_wall_s))]
+    if cost.start_s is not None:
+        rows.append(("start", f"{cost.start_s:.2g} s"))
     if cost.peak_memory_bytes is not None:
         method = cost.memory_method or "method not known"
-        rows.append(("peak memory", f"{cost.peak_memory_bytes / 2**20:.1f} MiB ({method})"))
+        reserved = cost.reserved_memory_bytes
+        held = "" if reserved is None else f", {reserved / 2**20:.1f} MiB reserved"
+        rows.append(("peak memory", f"{cost.peak_memory_bytes / 2**20:.1f} MiB ({method}){held}"))
+    if one := cost.flops:
+        told = f"{one.forward / 1e9:.3g} GFLOP forward, {one.backward / 1e9:.3g} backward"
+        rows.append(("a step", f"{told}, {one.per_token / 1e6:.3g} MFLOP a token"))
+    if cost.adapter_bytes is not None:
+        rows.append(("exported", f"{cost.adapter_bytes / 2**20:.2f} MiB of weights"))
+    return rows if cost.latency is None else [*rows, *_inference(cost.latency)]
+
+
+def _inference(latency: Latency) -> list[tuple[str, str]]:
+    """Milliseconds of a forward, with the adapter beside the base, merged into it, and without."""
+    merged, rows = latency.merged, []
+    for name, of in (
+        (f"{latency.tokens} tokens in", lambda times: times.prompt_ms),
+        ("one token in", lambda times: times.token_ms),
+    ):
+        inside = "not merged" if merged is None else f"{of(merged):.3g} merged"
+        rows.append((name, f"{of(latency.adapter):.3g} ms, {inside}, {of(latency.base):.3g} the base alone"))
     return rows
 
 
@@ -102,6 +132,26 @@ def _effects(record: Record) -> list[tuple[str, str]]:
             ("reloaded", "not tried" if error is None else f"logits agree to {error:.2g}"),
         ]
     return rows if record.weights is None else [*rows, ("weights", f"SHA-256 {record.weights}...")]
+
+
+def _overlaps(record: Record) -> list[tuple[str, str]]:
+    """What of each evaluation stands in the training set; those of which nothing does are one row."""
+    clean = [one.evaluation for one in record.contamination if not one.found]
+    rows = []
+    for one in record.contamination:
+        if one.found:
+            some = f"{one.found} of {one.items} items share a run of {one.n} words, {one.mostly} nearly all"
+            told = f"{some}; such as {', '.join(one.examples)}"
+            rows.append((f"{one.evaluation} in training", told))
+    return [*rows, *([("not in training", ", ".join(clean))] if clean else [])]
+
+
+def _code(record: Record) -> list[tuple[str, str]]:
+    """The commit, and whether the checkout had changes."""
+    made = record.provenance
+    if made.commit is None or record.source is not None:
+        return []
+    return [("suite", made.commit + (" with changes" if made.dirty else ""))]
 
 
 def _sources(record: Record) -> list[tuple[str, str]]:

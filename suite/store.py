@@ -1,6 +1,6 @@
 """A folder of records, one JSON file per cell, and the base's own scores.
 
-    <store>/records/<cell id>.json      one Record
+    <store>/records/<cell id>.json      one Record, or <cell id>.json.gz where it is published
     <store>/base/<key>.json             scores of an untouched base, found again by a content key
 
 A file appears whole or not at all: it is written beside its place, flushed to disk and renamed. So a
@@ -9,12 +9,14 @@ run that was killed leaves nothing half-written, and resuming is skipping what i
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
 import stat
 import tempfile
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from suite.record import SCHEMA_VERSION, Record
 _LEFTOVER_AGE_S = 600.0  # a write takes milliseconds: an older temporary file belongs to a dead process
 _TEMPORARY = ".tmp"
 _FOLDERS = ("records", "base")
+_PLAIN, _PACKED = ".json", ".json.gz"
+_LARGEST = 1 << 28  # bytes of an unpacked file; the largest records have some millions
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -60,28 +64,36 @@ class Store:
 
     def has(self, cell_id: str) -> bool:
         """Whether a record of this cell is there, whatever its status."""
-        return self._file("records", cell_id).is_file()
+        return self._file("records", cell_id).is_file() or self._file("records", cell_id, _PACKED).is_file()
 
     def read(self, cell_id: str) -> Record:
         """The record of one cell; StoreError if it is missing, damaged or of another schema."""
-        return _read_record(self._file("records", cell_id))
+        file = self._file("records", cell_id)
+        packed = self._file("records", cell_id, _PACKED)
+        return _read_record(file if file.is_file() or not packed.is_file() else packed)
 
     def records(self) -> list[Record]:
         """Every record, sorted by id. A store that does not exist yet has none."""
         folder = self.path / "records"
         try:
-            names = sorted(n for n in os.listdir(folder) if n.endswith(".json") and not n.startswith("."))
+            names = [n for n in os.listdir(folder) if not n.startswith(".")]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StoreError(f"{folder}: cannot be listed ({error.strerror or error})") from None
-        return [_read_record(folder / name) for name in names]
+        ids = {_id(name) for name in names if name.endswith((_PLAIN, _PACKED))}
+        return [self.read(name) for name in sorted(ids)]
 
-    def write(self, record: Record) -> Path:
-        """Write one record, replacing what the cell had before; returns its file."""
+    def write(self, record: Record, packed: bool = False) -> Path:
+        """Write one record, replacing what the cell had before; returns its file.
+
+        `packed` makes it a tenth as large, by gzip, with the same bytes for the same record.
+        """
         assert record.id == record.cell.id, f"record {record.id} holds the cell {record.cell.id}"
-        file = self._file("records", record.id)
-        write_whole(file, record.model_dump_json(indent=1) + "\n")
+        file = self._file("records", record.id, _PACKED if packed else _PLAIN)
+        text = record.model_dump_json(indent=None if packed else 1) + "\n"
+        write_whole(file, gzip.compress(text.encode(), mtime=0) if packed else text)
+        self._file("records", record.id, _PLAIN if packed else _PACKED).unlink(missing_ok=True)
         return file
 
     def base_scores(self, key: str) -> dict[str, Any] | None:
@@ -104,14 +116,14 @@ class Store:
         write_whole(file, json.dumps(content, indent=1) + "\n")
         return file
 
-    def _file(self, folder: str, name: str) -> Path:
+    def _file(self, folder: str, name: str, ending: str = _PLAIN) -> Path:
         if not _NAME.fullmatch(name):
             raise StoreError(f"{name!r} cannot name a stored file; expected letters, digits, '.', '_', '-'")
-        return self.path / folder / f"{name}.json"
+        return self.path / folder / f"{name}{ending}"
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Write `text` so that nobody ever sees half of it, creating the folders above.
+def write_whole(file: Path, content: str | bytes) -> None:
+    """Write `content` so that nobody ever sees half of it, creating the folders above.
 
     Temporary files that a killed process left in the same folder are removed on the way.
     """
@@ -121,8 +133,8 @@ def write_whole(file: Path, text: str) -> None:
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=_TEMPORARY)
         temporary = Path(name)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-                stream.write(text)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content.encode() if isinstance(content, str) else content)
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.chmod(0o644)  # mkstemp makes it private; a store is shared like any folder of results
@@ -156,11 +168,22 @@ def _remove_leftovers(folder: Path) -> None:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{file}: cannot be read ({error.strerror or error})") from None
+        if not file.name.endswith(_PACKED):
+            return file.read_text(encoding="utf-8")
+        with gzip.open(file) as stream:
+            content = stream.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise StoreError(f"{file}: unpacks to more than {_LARGEST} bytes; no record does")
+        return content.decode()
+    except (OSError, EOFError, zlib.error) as error:
+        raise StoreError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     except UnicodeDecodeError as error:
         raise StoreError(f"{file}: not UTF-8 text (byte {error.start})") from None
+
+
+def _id(name: str) -> str:
+    """The cell id in a file's name."""
+    return name.removesuffix(".gz").removesuffix(_PLAIN)
 
 
 def _read_record(file: Path) -> Record:
@@ -168,7 +191,7 @@ def _read_record(file: Path) -> Record:
         record = Record.model_validate_json(_text(file))
     except ValidationError as error:
         raise StoreError(f"{file}: {reason(error)}") from None
-    if not (record.id == record.cell.id == file.stem):
+    if not (record.id == record.cell.id == _id(file.name)):
         raise StoreError(
             f"{file}: holds the record {record.id} of the cell {record.cell.id}; "
             "all three should agree, was it edited or renamed?"

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from suite.comparable import board_key, recipe_key
+from suite.parts import Kind, Part, parts
 from suite.record import BaseRef, Recipe, Record, TaskRef, VariantRef
 from suite.seeds import digest
 
@@ -31,7 +33,10 @@ class SummaryRow:
 
     `mean_gain` and `mean_score` are over the board's tasks that have an evaluation, None unless all were
     measured. `loss_changes` are after - before of the held-out test loss, in nats.
-    `learning_rates` is by task. A variant that met several rates on one task has one row a rate.
+    `learning_rates` is by task. A variant whose rate was searched for has a row of the cells at the rates
+    that won on validation (`kind` "tuned") and one at its documented rates ("default"), if they are others;
+    `trials` counts how the cells of its searches ended, `edges` says by task where a winner lies on the edge
+    of all that was tried. A variant that met several rates without a search has one row a rate.
     `trainable_parameters` is the largest of the cells, `train_seconds` the mean of a cell.
     """
 
@@ -40,6 +45,9 @@ class SummaryRow:
     base: str
     variant: str
     label: str
+    kind: Kind | None
+    trials: dict[str, int]
+    edges: dict[str, str]
     settings: dict[str, Any]
     revision: int | None
     learning_rates: dict[str, float | None]
@@ -106,7 +114,7 @@ def boards(records: Iterable[Record]) -> list[Board]:
     """Every board of the records, by track, base and id, whatever order the records come in."""
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in sorted(records, key=lambda record: record.id):
-        groups[_group(record)].append(record)
+        groups[board_key(record.cell)].append(record)
     found = [_board(members) for group in groups.values() for members in _one_recipe_a_task(group)]
     return sorted(found, key=lambda board: (board.track, board.base.name, board.id))
 
@@ -137,27 +145,15 @@ def _told_apart(names: dict[str, str]) -> dict[str, str]:
     return {key: name if seen[name] == 1 else f"{name} {key[:6]}" for key, name in names.items()}
 
 
-def _group(record: Record) -> str:
-    cell = record.cell
-    scored = cell.evaluation.model_copy(update={"target": []})
-    return digest([cell.track, _key(cell.base), scored.model_dump(mode="json")])
-
-
 def _one_recipe_a_task(group: Sequence[Record]) -> list[list[Record]]:
     """A track may give each task its own recipe; if one task met two, the recipes are set apart."""
-    recipes = {(record.cell.task.label, _recipe_key(record)) for record in group}
+    recipes = {(record.cell.task.label, recipe_key(record.cell)) for record in group}
     if len(recipes) == len({task for task, _ in recipes}):
         return [list(group)]
     apart: dict[str, list[Record]] = defaultdict(list)
     for record in group:
-        apart[_recipe_key(record)].append(record)
+        apart[recipe_key(record.cell)].append(record)
     return list(apart.values())
-
-
-def _recipe_key(record: Record) -> str:
-    """The recipe but for the base's precision, which a variant that trains the base cannot choose."""
-    recipe = record.cell.recipe
-    return _key(recipe and recipe.model_copy(update={"precision": "float32"}))
 
 
 def _board(members: Sequence[Record]) -> Board:
@@ -166,7 +162,7 @@ def _board(members: Sequence[Record]) -> Board:
     recipes = {tasks[record.id]: record.cell.recipe for record in members}
     skills = tuple(first.evaluation.general)
     board = Board(
-        id=digest([_group(members[0]), sorted({_recipe_key(record) for record in members})]),
+        id=digest([board_key(members[0].cell), sorted({recipe_key(record.cell) for record in members})]),
         track=first.track,
         base=first.base,
         limit=first.evaluation.limit,
@@ -178,27 +174,9 @@ def _board(members: Sequence[Record]) -> Board:
         rows=(),
     )
     labels = _variant_labels(members)
-    found = tuple(_row(board, labels, tasks, part) for part in _parts(members))
+    found = tuple(_row(board, labels, tasks, part) for part in parts(members))
     board = replace(board, rows=found)
     return replace(board, rows=tuple(sorted(found, key=lambda row: _rank(row, board.compared(row)))))
-
-
-def _parts(members: Sequence[Record]) -> list[list[Record]]:
-    """The cells of each row: by variant, and by learning rate where a task met several."""
-    by_variant: dict[str, list[Record]] = defaultdict(list)
-    for record in members:
-        by_variant[_key(record.cell.variant)].append(record)
-    parts: list[list[Record]] = []
-    for cells in by_variant.values():
-        met = {(_key(record.cell.task), record.cell.learning_rate) for record in cells}
-        if len(met) == len({task for task, _ in met}):
-            parts.append(cells)
-            continue
-        by_rate: dict[float | None, list[Record]] = defaultdict(list)
-        for record in cells:
-            by_rate[record.cell.learning_rate].append(record)
-        parts.extend(by_rate.values())
-    return parts
 
 
 def _variant_labels(members: Sequence[Record]) -> dict[str, str]:
@@ -223,8 +201,10 @@ def _variant_labels(members: Sequence[Record]) -> dict[str, str]:
     return _told_apart(names)
 
 
-def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], cells: Sequence[Record]) -> SummaryRow:
+def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], part: Part) -> SummaryRow:
+    cells = part.cells
     variant = cells[0].cell.variant
+    names = {_key(record.cell.task): tasks[record.id] for record in cells}
     done = [record for record in cells if record.status == "ok"]
     by_task = {task: [one for one in done if tasks[one.id] == task] for task in board.recipes}
     gains = {task: _mean(one.gain for one in ones) for task, ones in by_task.items()}
@@ -236,7 +216,10 @@ def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], cells: Seq
         track=board.track,
         base=board.base.name,
         variant=variant.name,
-        label=labels[_key(variant)],
+        label=labels[_key(variant)] + (" (default)" if part.kind == "default" else ""),
+        kind=part.kind,
+        trials=dict(sorted(Counter(record.status for record in part.trials).items(), key=_ok_first)),
+        edges={names[key]: one.edge for key, one in part.choices.items() if one.edge and key in names},
         settings=variant.settings,
         revision=variant.revision,
         learning_rates={tasks[record.id]: record.cell.learning_rate for record in cells},
@@ -264,11 +247,11 @@ def _loss_change(record: Record) -> float | None:
     return record.after.log_loss["test"] - record.before.log_loss.get("test", math.nan)
 
 
-def _rank(row: SummaryRow, means: dict[str, Mean | None]) -> tuple[int, float, str, tuple[str, ...]]:
-    """Complete rows first, then the higher mean, then the name."""
+def _rank(row: SummaryRow, means: dict[str, Mean | None]) -> tuple[bool, int, float, str, tuple[str, ...]]:
+    """Default rates after all others; complete rows first, then the higher mean, then the name."""
     measured = [mean.value for mean in means.values() if mean]
     average = math.fsum(measured) / len(measured) if measured else 0.0
-    return len(means) - len(measured), -average, row.label, row.records
+    return row.kind == "default", len(means) - len(measured), -average, row.label, row.records
 
 
 def _ok_first(status: tuple[str, int]) -> tuple[bool, str]:

@@ -70,6 +70,19 @@ class TaskPart(RecipePart):
         return self.model_dump(exclude_none=True, exclude={"evaluations"})
 
 
+class ProtocolPart(Strict):
+    """How learning rates are tuned: as many rates and seeds for every variant.
+
+    `rates` are neighbours on a grid of `per_decade` points a decade around the documented rate; up to `edge`
+    more are tried where the lowest loss lies on the edge.
+    """
+
+    rates: Annotated[int, Field(gt=0)] = 7
+    per_decade: Annotated[int, Field(gt=0, le=20)] = 4
+    edge: Whole = 2
+    seeds: Annotated[list[Whole], Field(min_length=1)] = [0, 1, 2]
+
+
 class Track(Strict):
     """A named, versioned bundle. Numbers are compared only within a track and revision."""
 
@@ -86,6 +99,7 @@ class Track(Strict):
     tasks: Annotated[dict[str, TaskPart], Field(min_length=1, description="task -> what differs for it")]
     on_request: dict[str, TaskPart] = Field(default={}, description="tasks that run only when asked for")
     evaluation: EvaluationPart = Field(default=EvaluationPart(), description="how everything is scored")
+    protocol: ProtocolPart = Field(default=ProtocolPart(), description="how learning rates are tuned")
     learning_rates: dict[str, Positive | dict[str, Positive]] = Field(
         description="variant's label -> rate, or task -> rate; 'default' stands for those not listed"
     )

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +49,11 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
+def are(folder: Path, told: str | None) -> bool:
+    """Whether a folder holds the weights that a record tells of: the beginning of their digest."""
+    return told is not None and folder.is_dir() and digest(folder)[: len(told)] == told
+
+
 def save(adapter: Adapter, folder: Path, base: str) -> Path:
     """Export an adapter into `folder`, in the place of what lies there; `base` is what its base is called."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +79,12 @@ def _remove_leftovers(parent: Path) -> None:
         with suppress(OSError):
             if time.time() - leftover.stat().st_mtime > LEFTOVER_AGE_S:
                 shutil.rmtree(leftover, ignore_errors=True)
+
+
+def discard(folder: Path, names: Iterable[str]) -> None:
+    """Remove the kept weights of these cells."""
+    for name in names:
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def name_base(folder: Path, base: str) -> None:

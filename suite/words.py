@@ -76,6 +76,15 @@ def recipe_line(recipe: Recipe | None) -> str:
     )
 
 
+def seeds_line(cell: Cell) -> str:
+    """A cell's seed, and those of its streams that do not follow it: '0 (data 3)'."""
+    if cell.seed is None:
+        return ABSENT
+    fixed = {"data": cell.data_seed, "adapter": cell.adapter_seed, "sampling": cell.evaluation.seed or None}
+    others = ", ".join(f"{name} {value}" for name, value in fixed.items() if value is not None)
+    return f"{cell.seed} ({others})" if others else str(cell.seed)
+
+
 def title(cell: Cell) -> str:
     """A cell in a few words: 'lora on math, lr 0.005, seed 0'; what a source does not say is left out."""
     parts = [f"{cell.variant.name} on {cell.task.label}"]
@@ -83,4 +92,7 @@ def title(cell: Cell) -> str:
         parts.append(f"lr {rate(cell.learning_rate)}")
     if cell.seed is not None:
         parts.append(f"seed {cell.seed}")
+    for name, value in (("data", cell.data_seed), ("adapter", cell.adapter_seed)):
+        if value is not None:
+            parts.append(f"{name} seed {value}")
     return ", ".join(parts)

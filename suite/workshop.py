@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
 
-from suite.record import Cell, Effect, EvaluationSettings, Recipe, Score
+from suite.baseline import parts
+from suite.record import Cell, Effect, EvaluationSettings, HeldOut, Latency, Recipe, Record, Score
 from suite.seeds import seed_for
 from suite.setup import Setup
 
@@ -47,7 +49,9 @@ class Workshop:
         self._tasks: dict[tuple[Any, ...], Task] = {}
         self._general: General | None = None
         self._encoded: dict[tuple[Any, ...], list[Encoded]] = {}
+        self._trained_on: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._notes: list[str] = []
+        self.started: WeakKeyDictionary[Adapter, float] = WeakKeyDictionary()
 
     def __call__(self, job: Any, report: Report) -> Any:
         """Run one job."""
@@ -96,19 +100,34 @@ class Workshop:
         return taken
 
     @property
+    def settings(self) -> dict[str, str]:
+        """What decides whether this process repeats itself bit for bit."""
+        from suite.provenance import settings
+
+        return settings(self.setup.device)
+
+    @property
     def pad(self) -> int:
         """The token that fills a row."""
         return self.tokenizer.pad_token_id
 
     def attach(self, cell: Cell) -> Adapter:
-        """The cell's variant on the model; its draws follow from the cell's seed alone."""
+        """The cell's variant on the model; its draws follow from the cell's seed alone.
+
+        `started` then has the seconds that it took, without reading the examples that a start looks at.
+        """
+        from suite.cost import Stopwatch
         from variants import registry
 
         variant = registry.build(cell.variant.name, cell.variant.settings)
-        seed = seed_for("adapter", cell.seed)
-        if not variant.calibration_rows:
-            return variant.attach(self.model, seed)
-        return variant.attach(self.model, seed, self.calibration(cell, variant.calibration_rows))
+        seed = seed_for("adapter", cell.seeds["adapter"])
+        rows = variant.calibration_rows
+        examples = self.calibration(cell, rows) if rows else None
+        watch = Stopwatch()
+        with watch.on(self.setup.device):
+            adapter = variant.attach(self.model, seed, examples)
+        self.started[adapter] = watch.wall
+        return adapter
 
     def load(self, folder: Path) -> Adapter:
         """The adapter of a PEFT folder, on the model that is open."""
@@ -116,13 +135,32 @@ class Workshop:
 
         return peft_config.load(self.model, folder)
 
+    @contextmanager
+    def kept(self, record: Record, folder: Path) -> Iterator[tuple[Adapter, ...]]:
+        """The kept weights of a record on their model: an adapter, or none on a model that is all its own.
+
+        Raises UserError where they are not those that the record names.
+        """
+        from suite import weights
+        from suite.errors import UserError
+
+        if not weights.are(folder, record.weights):
+            raise UserError(f"the weights of record {record.id} are not in {folder}; run the cell again")
+        self.open(record.cell.how.recipe.precision, weights.own_base(folder))
+        adapters = (self.load(folder),) if (folder / weights.ADAPTER).is_file() else ()
+        try:
+            yield adapters
+        finally:
+            for adapter in adapters:
+                adapter.detach()
+
     def calibration(self, cell: Cell, count: int) -> Calibration:
         """`count` training examples of the cell's task (or all), drawn by its seed, one unpadded row each."""
         from suite.training.batches import collate, order, row_mean, token_losses
         from variants.interface import Calibration
 
         rows = self.encoded(self.task(cell, cell.how.recipe), "train", cell.how.recipe)
-        key = ("calibration", cell.seed, cell.task.name)
+        key = ("calibration", cell.seeds["data"], cell.task.name)
         chosen = next(order(len(rows), min(count, len(rows)), key))
         device = next(self.model.parameters()).device
 
@@ -140,18 +178,35 @@ class Workshop:
         with self.computing():
             return logits(self.model, self._probe(), *adapters)
 
-    def prove(self, cell: Cell, adapter: Adapter, start: Tensor) -> tuple[Effect, str | None, str | None]:
-        """(effect, why the cell fails if it does, digest of the weights if they are kept).
+    def latency(self, adapter: Adapter) -> Latency | None:
+        """How long inference takes on that text; None where it does not fit into memory."""
+        from suite.cost import out_of_memory
+        from suite.latency import latency
+
+        try:
+            with self.computing():
+                return latency(self.model, self._probe(), adapter)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            return None
+
+    def prove(
+        self, cell: Cell, adapter: Adapter, start: Tensor
+    ) -> tuple[Effect, str | None, str | None, int]:
+        """(effect, why the cell fails if it does, digest of the weights if they are kept, their bytes).
 
         The adapter is exported, read back, and held against what it was before training.
         """
         from suite import weights
+        from suite.cost import exported_bytes
         from suite.effect import prove
 
         folder = None if self.keep is None else self.keep / cell.id
         with self.computing(), weights.exported(adapter, folder, cell.base.name) as made:
             effect, fault = prove(self.model, self._probe(), adapter, start, made, cell.how.recipe.precision)
-            return effect, fault, None if folder is None else weights.digest(made)[:16]
+            digest = None if folder is None else weights.digest(made)[:16]
+            return effect, fault, digest, exported_bytes(made)
 
     def _probe(self) -> Tensor:
         from suite.effect import probe
@@ -190,19 +245,46 @@ class Workshop:
             self._encoded[key] = encode_all(task.stream(split), self.tokenizer, *how, tokens=tokens)
         return self._encoded[key]
 
-    def log_losses(
-        self, task: Task, recipe: Recipe, limit: int | None, adapters: Sequence[Adapter], report: Report
-    ) -> dict[str, float]:
-        """Mean loss per learned token of each held-out split, nats."""
-        from suite.training.batches import log_loss
+    def trained_on(self, cell: Cell) -> dict[str, Any]:
+        """Digest of a cell's training rows as tokens, and what of its evaluations they hold; made once.
+
+        Nothing where the model could not be opened.
+        """
+        if self._opened is None:
+            return {}
+        from suite.contamination import overlaps
+        from suite.training.encode import digest_of, within
+
+        recipe, limit = cell.how.recipe, cell.evaluation.limit
+        task = self.task(cell, recipe)
+        how = (recipe.max_length, recipe.loss_on, recipe.chat_template)
+        key = (task.name, task.source, task.digest, *how, recipe.tokens, limit)
+        if key not in self._trained_on:
+            examples = within(task.stream("train"), self.tokenizer, *how, tokens=recipe.tokens)
+            found = overlaps(task, parts(self.general), examples, limit)
+            rows = digest_of(self.encoded(task, "train", recipe))
+            self._trained_on[key] = {"rows": rows, "contamination": found}
+        return self._trained_on[key]
+
+    def held_out(
+        self,
+        task: Task,
+        recipe: Recipe,
+        limit: int | None,
+        adapters: Sequence[Adapter],
+        report: Report,
+        splits: Sequence[str] = HELD_OUT,
+    ) -> dict[str, HeldOut]:
+        """What the model makes of each held-out split under these adapters."""
+        from suite.training.batches import held_out
         from variants.route import routed
 
         found = {}
-        for i, split in enumerate(HELD_OUT):
-            report("held-out loss", i, len(HELD_OUT))
+        for i, split in enumerate(splits):
+            report("held-out loss", i, len(splits))
             rows = self.encoded(task, split, recipe)[:limit]
             with self.computing(), routed(self.model, *adapters):
-                found[split] = log_loss(self.model, rows, self.pad, say=self._notes.append)
+                found[split] = held_out(self.model, rows, self.pad, say=self._notes.append)
         return found
 
     def scores(

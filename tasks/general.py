@@ -12,7 +12,7 @@ from typing import Any
 
 from tasks import sources
 from tasks.interface import Evaluation
-from tasks.lm_eval import OWN, over, stock
+from tasks.lm_eval import OWN, over, rules, stock
 
 REVISION = 1
 STOCK = {
@@ -50,8 +50,9 @@ def pocket() -> General:
     rows = {skill: sources.pocket(name, "test") for skill, name in POCKET.items()}
     pages = sources.pocket("text", "test")
     scored = tuple(_skill(skill, f"pocket_{POCKET[skill]}", rows[skill]) for skill in STOCK)
-    digest = sources.digest_of_rows(*rows.values(), pages)
-    return General(scored, _text("pocket_text", pages), "pocket", digest)
+    text = _text("pocket_text", pages)
+    digest = _digest(sources.digest_of_rows(*rows.values(), pages), (*scored, text))
+    return General(scored, text, "pocket", digest)
 
 
 def local(data: Path) -> General:
@@ -61,8 +62,14 @@ def local(data: Path) -> General:
     texts = [row["text"] for name in found for row in sources.local(data, name, ("text",), check_text)]
     text = _text("text", [{"page": page} for page in texts]) if texts else None
     names = (*FILES.values(), *found)
-    digest = sources.digest_of_files(data, *names)
+    scored_and_text = scored if text is None else (*scored, text)
+    digest = _digest(sources.digest_of_files(data, *names), scored_and_text)
     return General(scored, text, "local", digest, sources.sha256_of(data, *names))
+
+
+def _digest(rows: str, scored: tuple[Evaluation, ...]) -> str:
+    """Over the rows, and over how each evaluation asks and judges."""
+    return sources.digest([rows, *(rules(evaluation.config) for evaluation in scored)])
 
 
 def files() -> tuple[str, ...]:

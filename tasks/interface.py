@@ -72,8 +72,9 @@ class Evaluation:
 class Task:
     """What is trained for. `examples(split)` yields train, validation or test examples in a fixed order.
 
-    `digest` covers every row and every text around it; `files` is what was read: relative name -> SHA-256
-    (64 hex digits) of the file, or of its lines up to the last one read where a budget cut the reading.
+    `digest` covers every row, every text around it, and how its evaluations ask and judge; `files` is what
+    was read: relative name -> SHA-256 (64 hex digits) of the file, or of its lines up to the last one read
+    where a budget cut the reading.
     A budget of examples is already applied. One of tokens is applied by whoever counts tokens: the training
     split holds more than that, and `up_to` cuts it.
     """

@@ -11,10 +11,12 @@ from tasks import code, instruct, math, own, sources
 from tasks import evaluations as stock
 from tasks import general as skills
 from tasks.interface import Budget, Evaluation, Places, Task, TaskError
+from tasks.lm_eval import rules as rules_of
 from tasks.portions import Portion
 from tasks.sets import Domain, TrainingSet
 
 POCKET = "pocket"
+POCKET_SPLITS = ("train", "validation", "test")
 _DOMAINS: dict[str, Domain] = {d.name: d for d in (math.DOMAIN, code.DOMAIN, instruct.DOMAIN, own.DOMAIN)}
 
 
@@ -113,7 +115,15 @@ def _pocket(domain: Domain, wanted: Sequence[str] | None, budget: Budget) -> Tas
         return rows(split)[: budget.examples] if split == "train" else rows(split)
 
     scored = _chosen(task.evaluations, wanted)
-    return replace(task, examples=examples, evaluations=scored, budget=budget)
+    texts = [[one.prompt, one.response] for split in POCKET_SPLITS for one in rows(split)]
+    covered = {"rows": task.digest, "texts": texts, "evaluations": _rules(scored)}
+    digest = sources.digest(covered)
+    return replace(task, digest=digest, examples=examples, evaluations=scored, budget=budget)
+
+
+def _rules(scored: Sequence[Evaluation]) -> dict[str, str]:
+    """Evaluation -> digest of how it asks and judges."""
+    return {evaluation.name: rules_of(evaluation.config) for evaluation in scored}
 
 
 def _scored(
@@ -164,7 +174,7 @@ def _task(
     budget: Budget,
 ) -> Task:
     """A task on what was read."""
-    covered = {"rules": rules, "files": read, "evaluations": [evaluation.name for evaluation in scored]}
+    covered = {"rules": rules, "files": read, "evaluations": _rules(scored)}
     return Task(
         name=domain.name,
         source=source,

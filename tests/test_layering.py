@@ -15,6 +15,7 @@ ROOMS = ("variants", "tasks", "suite", "leaderboard")
 LIGHT = (
     *("suite.plan", "suite.record", "suite.store", "suite.summary", "suite.table", "suite.words"),
     *("suite.importing", "suite.show", "leaderboard.build"),
+    *("suite.gate", "suite.gate_file", "suite.gate_markdown", "suite.gate_junit", "suite.gate_table"),
 )
 NAMES = {
     *("lora", "rslora", "lora-plus", "lora-fa", "dora", "pissa", "milora", "olora"),

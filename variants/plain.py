@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -30,10 +30,10 @@ def write_plain(
 ) -> Path:
     """The whole model with `params` in place, through its own save_pretrained where it has one.
 
-    `apart`: each parameter stands only where it is named, so that tied weights come apart.
+    `apart` is as in `standing`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _only_there(model, params) if apart else replaced(model, params):
+    with standing(model, params, apart):
         save = getattr(model, "save_pretrained", None)
         if callable(save):
             save(folder)
@@ -41,6 +41,16 @@ def write_plain(
             tensors = {name: p.detach().contiguous() for name, p in model.named_parameters()}
             save_file(tensors, folder / "model.safetensors")
     return folder
+
+
+def standing(
+    model: nn.Module, params: Mapping[str, nn.Parameter], apart: bool
+) -> AbstractContextManager[None]:
+    """Inside, the named parameters stand in the place of the model's own, wherever it uses them.
+
+    `apart`: each stands only where it is named, so that tied weights come apart.
+    """
+    return _only_there(model, params) if apart else replaced(model, params)
 
 
 @contextmanager

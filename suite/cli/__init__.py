@@ -1,9 +1,9 @@
 """The command line. What is heavy is imported inside the commands: `suite --help` answers at once."""
 
-from suite.cli import look, records, run, work
+from suite.cli import gate, look, rates, records, run, table, verify, work
 from suite.cli.app import app
 
-__all__ = ["app", "look", "main", "records", "run", "work"]
+__all__ = ["app", "gate", "look", "main", "rates", "records", "run", "table", "verify", "work"]
 
 
 def main() -> None:

@@ -77,14 +77,14 @@ def writable(store: Path) -> Store:
     return place
 
 
-def execute(runner: Runner, plan: Plan, workers: int) -> Outcome:
-    """Run what is not finished, and show how it goes on stderr."""
+def execute(runner: Runner, plan: Plan, workers: int, title: str = "run", later: int = 0) -> Outcome:
+    """Run what is not finished, and show how it goes on stderr; `later` cells are scored after it."""
     from rich.console import Console
 
     from suite.progress import display
 
     threads = None if plan.setup.device.startswith("cuda") else 1
-    shown = display(Console(stderr=True), runner.jobs, len(runner.cells), workers)
+    shown = display(Console(stderr=True), runner.jobs, len(runner.cells), workers, title, later)
     with shown:
         return runner.run(shown, workers, threads)
 

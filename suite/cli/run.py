@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from suite.plan import Plan
     from suite.request import Request
-    from suite.run import Runner
+    from suite.run import Outcome
     from suite.store import Store
 
 DataOption = Annotated[
@@ -44,6 +44,13 @@ NewTokensOption = Annotated[
 ]
 SamplesOption = Annotated[str | None, typer.Option(help="Answers per item that runs code, for pass@k.")]
 TemperatureOption = Annotated[str | None, typer.Option(help="Of those answers.")]
+DataSeedOption = Annotated[
+    str | None, typer.Option("--data-seed", help="Of the data order, in place of the cell's seed.")
+]
+AdapterSeedOption = Annotated[
+    str | None, typer.Option("--adapter-seed", help="Of the adapter's start, in place of the cell's seed.")
+]
+SamplingSeedOption = Annotated[str | None, typer.Option("--sampling-seed", help="Of those answers.")]
 ChatOption = Annotated[
     bool, typer.Option("--chat-template", help="Prompts go through the model's chat template.")
 ]
@@ -60,9 +67,15 @@ def run(
     data: DataOption = None,
     offline: OfflineOption = False,
     seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2.")] = None,
+    data_seed: DataSeedOption = None,
+    adapter_seed: AdapterSeedOption = None,
     lr: Annotated[
         str | None, typer.Option(help="Learning rates in place of the track's, such as 1e-3,5e-3.")
     ] = None,
+    tune: Annotated[
+        bool,
+        typer.Option("--tune", help="Try the track's grid of rates with its seeds; choose on validation."),
+    ] = False,
     steps: Annotated[str | None, typer.Option(help="Training steps in place of the track's.")] = None,
     examples: Annotated[str | None, typer.Option(help="Train on the first examples only.")] = None,
     tokens: Annotated[str | None, typer.Option(help="Train on the first tokens only.")] = None,
@@ -74,6 +87,7 @@ def run(
     max_new_tokens: NewTokensOption = None,
     samples: SamplesOption = None,
     temperature: TemperatureOption = None,
+    sampling_seed: SamplingSeedOption = None,
     store: StoreOption = Path("results"),
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
@@ -101,19 +115,17 @@ def run(
         from suite.engines.local import default_workers
         from suite.plan import resolve
         from suite.request import counted
-        from suite.run import Runner
 
         place = writable(store)
         count = counted("--workers", workers)
         plan = resolve(request)
         for line in broken_plugins():
             typer.echo(f"broken plugin: {line}", err=True)
-        runner = Runner(plan, place, command_line(), weights=weights)
         count = count or default_workers(plan.setup.device)
         if dry_run:
-            _show_plan(plan, runner, place, count, console)
+            _show_plan(plan, place, count, console)
         else:
-            finish(execute(runner, plan, count), place, console)
+            finish(_run(plan, place, count, weights), place, console)
 
 
 @app.command("eval")
@@ -133,6 +145,7 @@ def eval_(
     max_new_tokens: NewTokensOption = None,
     samples: SamplesOption = None,
     temperature: TemperatureOption = None,
+    sampling_seed: SamplingSeedOption = None,
     store: StoreOption = Path("results"),
     engine: Annotated[str | None, typer.Option(help="What generates: transformers or vllm.")] = None,
     device: DeviceOption = "auto",
@@ -174,7 +187,31 @@ def request_of(given: dict[str, object]) -> Request:
     return Request(**found, data=tuple(data))  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
 
 
-def _show_plan(plan: Plan, runner: Runner, store: Store, workers: int, console: Console) -> None:
-    from suite.estimate import estimates, table
+def _run(plan: Plan, store: Store, workers: int, weights: bool) -> Outcome:
+    """All rounds of a plan; one that lost cells is the last, and the same command goes on from there."""
+    from suite.protocol import found, rounds, spare
+    from suite.run import Outcome, Runner
+    from suite.weights import FOLDER, discard
 
-    console.print(table(estimates(plan, store, runner.cells), workers))
+    total = Outcome()
+    for one in rounds(plan, store):
+        runner = Runner(one.plan, store, command_line(), weights=weights)
+        outcome = execute(runner, one.plan, workers, one.title, one.scored)
+        total.skipped += outcome.skipped
+        if outcome.lost:
+            total.lost = outcome.lost
+            break
+    else:
+        discard(store.path / FOLDER, spare(plan, store) if plan.searches else [])
+    total.records = found(plan, store)
+    return total
+
+
+def _show_plan(plan: Plan, store: Store, workers: int, console: Console) -> None:
+    from suite.estimate import estimates, table
+    from suite.run import unfinished
+
+    console.print(table(estimates(plan, store, unfinished(plan, store)), workers))
+    if plan.searches:
+        more = f"up to {plan.edge} rates beyond a grid whose best is at its edge, then " if plan.edge else ""
+        typer.echo(f"These are trials. After them: {more}test for the winners and documented rates.")

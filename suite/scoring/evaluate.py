@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from suite.record import EvaluationSettings, Item, Score
 from suite.scoring import harness
+from suite.seeds import digest
 from tasks import sandbox
 from tasks.interface import Evaluation, TaskError
 from tasks.lm_eval.code_eval import estimate
@@ -29,7 +30,6 @@ def evaluate(
     adapters: Sequence[Adapter] = (),
     limit: int | None = None,
     batch_size: int = 64,
-    seed: int = 0,
     on_progress: Progress | None = None,
     on_note: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Score]:
@@ -38,8 +38,8 @@ def evaluate(
     `adapters` are routed around the model; none scores the untouched base. `limit` takes the first items of
     each evaluation (the settings' own number where it is None). `on_progress(done, total)` counts requests;
     `on_note` hears a line of what a reader of the scores should know: prompts that were cut, a batch that
-    was halved. The same call gives the same scores, drawn answers (from `seed`) included; the global random
-    state is left alone.
+    was halved. The same call gives the same scores, drawn answers (from the settings' seed) included; the
+    global random state is left alone.
 
     Raises TaskError where an evaluation runs model-written code and no sandbox is to be had, where the
     model's context is too short for what the evaluation generates, or where it lacks what the settings ask.
@@ -52,7 +52,7 @@ def evaluate(
     with harness.tamed():
         from suite.scoring.lm import PackLM
 
-        lm = PackLM(model, tokenizer, adapters=adapters, batch_size=batch_size, seed=seed, say=on_note)
+        lm = PackLM(model, tokenizer, adapters=adapters, batch_size=batch_size, seed=settings.seed, say=on_note)
         try:
             return score(lm, evaluations, settings, limit or settings.limit, on_progress, on_note)
         finally:
@@ -161,6 +161,7 @@ def _score(evaluation: Evaluation, results: Mapping[str, Any]) -> Score:
         n=len(samples),
         metrics=metrics,
         items=[_item(sample, evaluation.metric) for sample in sorted(samples, key=lambda s: s["doc_id"])],
+        prompts=digest([sample["prompt_hash"] for sample in sorted(samples, key=lambda s: s["doc_id"])]),
     )
 
 

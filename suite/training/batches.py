@@ -18,18 +18,21 @@ import torch
 from torch import Tensor
 
 from suite.cost import out_of_memory
+from suite.record import HeldOut
 from suite.seeds import seed_for
 from suite.training.encode import Encoded as Encoded
 from suite.training.encode import encode as encode
 from suite.training.encode import encode_all as encode_all
 from suite.training.losses import IGNORE as IGNORE
 from suite.training.losses import logits_at as logits_at
+from suite.training.losses import losses_and_hits as losses_and_hits
 from suite.training.losses import row_mean as row_mean
 from suite.training.losses import token_losses as token_losses
 from suite.training.packing import arguments
 from variants.dropout import numbered
 
 MULTIPLE = 8
+DIGITS = 5  # of an example's held-out nats
 
 Numbered = tuple[int, Encoded]  # an example, and which it is of the step's batch
 
@@ -115,32 +118,36 @@ def lay(rows: Sequence[Sequence[Numbered]], pad: int, multiple: int = MULTIPLE) 
 
 
 @torch.no_grad()
-def log_loss(
+def held_out(
     model: Any,
     rows: Sequence[Encoded],
     pad: int,
     batch_size: int = 32,
     say: Callable[[str], None] = lambda line: None,
-) -> float:
-    """Mean negative log-likelihood per learned token over `rows`, nats. Call it inside a route.
+) -> HeldOut:
+    """What the model makes of the learned tokens of each example. Call it inside a route.
 
     Where memory runs out the batch is halved, and `say` hears of it; the error of a single row is raised.
     """
     device = next(model.parameters()).device
-    by_length = sorted(rows, key=lambda row: len(row.ids))
-    total, count, at = 0.0, 0, 0
-    while at < len(by_length):
+    places = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
+    nats, tokens, hits, at = [0.0] * len(rows), [0] * len(rows), 0.0, 0
+    while at < len(places):
+        chosen = places[at : at + batch_size]
         try:
-            batch = collate(by_length[at : at + batch_size], pad).to(device)
-            lost = float(token_losses(model, batch).double().sum())
+            batch = collate([rows[i] for i in chosen], pad).to(device)
+            losses, right = losses_and_hits(model, batch)
+            found = losses.double().sum(1).tolist()
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error) or batch_size == 1:
                 raise
-            lost = None
-        if lost is None:  # outside of the handler, whose traceback holds on to tensors
+            found = None
+        if found is None:  # outside of the handler, whose traceback holds on to tensors
             batch_size //= 2
             torch.cuda.empty_cache()
             say(f"memory ran out in the held-out loss; went on with {batch_size} rows at a time")
             continue
-        total, count, at = total + lost, count + batch.learned.shape[1], at + batch_size
-    return total / count
+        for i, lost in zip(chosen, found, strict=True):
+            nats[i], tokens[i] = round(lost, DIGITS), len(rows[i].ids) - rows[i].first
+        hits, at = hits + float(right.double().sum()), at + batch_size
+    return HeldOut(accuracy=hits / sum(tokens), nats=nats, tokens=tokens)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from suite.errors import UserError, one_line
-from tasks.interface import Example
+from tasks.interface import Example, up_to
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,32 @@ def encode_all(
     if not kept:
         raise UserError(f"all {seen} examples have prompts of {max_length} tokens or more; raise max_length")
     return kept
+
+
+def within(
+    examples: Iterable[Example],
+    tokenizer: Any,
+    max_length: int,
+    loss_on: str,
+    chat_template: bool = False,
+    tokens: int | None = None,
+) -> Iterator[Example]:
+    """The examples themselves that `encode_all` takes its rows from."""
+    if tokens is None:
+        return iter(examples)
+
+    def count(example: Example) -> int:
+        return sum(len(one.ids) for one in pieces(example, tokenizer, max_length, loss_on, chat_template))
+
+    return up_to(examples, tokens, count)
+
+
+def digest_of(rows: Iterable[Encoded]) -> str:
+    """16 hex digits of the SHA-256 of rows as tokens and of which are learned, in their order."""
+    total = hashlib.sha256()
+    for row in rows:
+        total.update(array("q", (len(row.ids), row.first, *row.ids)).tobytes())
+    return total.hexdigest()[:16]
 
 
 def pieces(

@@ -33,6 +33,7 @@ LIMIT = (
 )  # numbers of logits that are there at once: 128 MiB in float32, and as much again for each copy
 PROBED = 4  # labels of a batch on which pieces are compared with the whole
 Around = Callable[[Tensor, Tensor], AbstractContextManager[None]]
+Judge = Callable[[Tensor, Tensor], Tensor]  # (logits, labels) -> what is said of each label
 
 
 class Spots(NamedTuple):
@@ -61,12 +62,27 @@ def token_losses(model: Any, batch: Batch) -> Tensor:
 
     With a graph it is computed in one piece; `learn` computes gradients piece by piece.
     """
+    return _judged(model, batch, _losses)
+
+
+@torch.no_grad()
+def losses_and_hits(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The same losses, and 1 where the label is the model's first choice, else 0; both float32 [B, R]."""
+    return _judged(model, batch, _losses_and_hits).unbind(-1)  # pyright: ignore[reportReturnType]
+
+
+def _judged(model: Any, batch: Batch, judge: Judge) -> Tensor:
+    """What `judge` says of every label, [B, R, ...]; 0 where there is none."""
     at = spots(model, batch)
     body = None if torch.is_grad_enabled() else _body_of_many(model, batch, at)
-    losses = _whole(model, batch, at) if body is None else _by_pieces(model, body, batch, at)
+    if body is None:
+        found = _whole(model, batch, at, judge=judge)
+    else:
+        found = _by_pieces(model, body, batch, at, judge=judge)
     if at.labels.shape == batch.labels.shape and at.labels is batch.labels:
-        return losses
-    return losses.new_zeros(batch.labels.shape).index_put(tuple(batch.learned), losses.flatten())
+        return found
+    places = found.new_zeros((*batch.labels.shape, *found.shape[2:]))
+    return places.index_put(tuple(batch.learned), found.flatten(0, 1))
 
 
 def learn(model: Any, batch: Batch, weights: Tensor, around: Around | None = None) -> Tensor:
@@ -112,11 +128,13 @@ def logits_at(
         handle.remove()
 
 
-def _whole(model: Any, batch: Batch, at: Spots, around: Around | None = None) -> Tensor:
-    """The losses at these spots, in their shape, in one piece."""
+def _whole(
+    model: Any, batch: Batch, at: Spots, around: Around | None = None, judge: Judge | None = None
+) -> Tensor:
+    """The losses (or what `judge` says) at these spots, in their shape, in one piece."""
     with logits_at(model, at.positions, at.rows, around):
         logits = model(**batch.inputs(model), use_cache=False).logits
-    return _losses(logits, at.labels)
+    return (judge or _losses)(logits, at.labels)
 
 
 def _by_pieces(
@@ -126,8 +144,12 @@ def _by_pieces(
     at: Spots,
     weights: Tensor | None = None,
     around: Around | None = None,
+    judge: Judge | None = None,
 ) -> Tensor:
-    """The losses at these spots without a graph; with `weights` [B] the backward of their sum runs too."""
+    """The losses (or what `judge` says) at these spots without a graph.
+
+    With `weights` [B] the backward of the losses' sum runs too.
+    """
     output = _given_out(model, body, batch)
     hidden = output.last_hidden_state
     gathered = hidden[at.rows, at.positions]
@@ -139,7 +161,8 @@ def _by_pieces(
         piece = slice(start, start + size)
         part, one = source[:, piece], at.piece(start, start + size)
         if gradient is None or weights is None:
-            found.append(_losses(_head_on(model, body, output, part, one, around), one.labels))
+            logits = _head_on(model, body, output, part, one, around)
+            found.append((judge or _losses)(logits, one.labels))
             continue
         part = part.clone().requires_grad_()
         losses = _losses(_head_on(model, body, output, part, one, around), one.labels)
@@ -183,6 +206,11 @@ def _losses(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of every label in float32; 0 where there is none."""
     flat = _CrossEntropy.apply(logits.flatten(0, 1).float(), labels.flatten())
     return cast(Tensor, flat).view_as(labels)
+
+
+def _losses_and_hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """The losses and whether the label is the first choice, [..., 2]."""
+    return torch.stack([_losses(logits, labels), (logits.argmax(-1) == labels).float()], dim=-1)
 
 
 class _CrossEntropy(torch.autograd.Function):

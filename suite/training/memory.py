@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from suite import model as models
-from suite.record import Recipe
+from suite.record import Recipe, StepFlops
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,12 +52,13 @@ OBSERVED = 2  # rows that a data-driven start is shown here: their number change
 class Needs:
     """What one variant needs: bytes at the peak of a step, layers that it adapts, numbers that train.
 
-    `trainable` is that of the first phase.
+    `trainable` and `flops`, the operations of a step, are those of the first phase.
     """
 
     peak: int
     adapted: tuple[str, ...]
     trainable: int
+    flops: StepFlops
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,9 @@ def needs(folder: Path, variant: Variant, work: Work, device: str) -> Needs:
         adapted, trainable = tuple(adapter.adapted()), adapter.trainable()
         member = Member(adapter, rows, recipe, 0.0, ("memory",))
         (found,) = train(model, [member], 0, micro_batch=work.micro_batch)
-    assert found.status == "ok" and found.peak_memory_bytes, found.error
+    assert found.status == "ok" and found.peak_memory_bytes and found.flops, found.error
     extra = WORKSPACE if device.startswith("cuda") else 0
-    return Needs(found.peak_memory_bytes + extra, adapted, trainable)
+    return Needs(found.peak_memory_bytes + extra, adapted, trainable, found.flops)
 
 
 def _touch(tensors: list[Tensor]) -> None:

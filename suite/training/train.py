@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from suite.cost import PeakMemory, out_of_memory
-from suite.record import CurvePoint, Recipe, Status
+from suite.flops import Products
+from suite.record import CurvePoint, Recipe, Status, StepFlops
 from suite.training.batches import Encoded, order
 from suite.training.optim import MemberOptimizer
 from suite.training.packing import check
@@ -58,6 +60,8 @@ class Training:
     tokens: int = 0
     peak_memory_bytes: int | None = None
     memory_method: str = "live-tensors"
+    reserved_memory_bytes: int | None = None
+    flops: StepFlops | None = None
     micro_batch: int | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -135,9 +139,9 @@ def train(
     """Train every member to the end of its last phase. `on_step(member index, point)` follows each step.
 
     `micro_batch` is how many rows of each member go through the model at once (None: all of its step).
-    Peak memory is measured where the pack is one member. Running out of memory is a status, not an exception,
-    and only where not even one row fits. Raises UserError where rows are to be packed and the model lets
-    packed examples see each other.
+    Peak memory and a step's operations are measured where the pack is one member. Running out of memory is a
+    status, not an exception, and only where not even one row fits. Raises UserError where rows are to be
+    packed and the model lets packed examples see each other.
     """
     device = next(model.parameters()).device
     if any(member.recipe.batching == "packed" for member in members):
@@ -148,13 +152,14 @@ def train(
     while active := [run for run in runs if run.training.status is None]:
         look = len(runs) == 1 and active[0].step == min(LOOKED_AT, active[0].member.recipe.steps - 1)
         with memory.step(look):
-            points = loop.step(active)
+            points = loop.step(active, count=look and active[0].phase == 0)
         for run, point in zip(active, points, strict=True):
             if on_step is not None and point is not None:
                 on_step(runs.index(run), point)
     if len(runs) == 1:
         runs[0].training.peak_memory_bytes = memory.bytes or None
         runs[0].training.memory_method = memory.method
+        runs[0].training.reserved_memory_bytes = memory.reserved
     return [run.training for run in runs]
 
 
@@ -164,17 +169,22 @@ class Loop:
     def __init__(self, model: Any, pad: int, device: torch.device, size: int | None) -> None:
         self.model, self.pad, self.device, self.size = model, pad, device, size
 
-    def step(self, active: Sequence[Run]) -> list[CurvePoint | None]:
-        """One step of every active member: gradients of all, then each member's own update."""
+    def step(self, active: Sequence[Run], count: bool = False) -> list[CurvePoint | None]:
+        """One step of every active member: gradients of all, then each member's own update.
+
+        `count` says that there is one, and that the operations of its gradients are counted.
+        """
         parts = [run.next_part() for run in active]
         for run in active:
             run.state.keep()
-        while (losses := self._gradients(parts)) is None:
+        while (losses := self._gradients(parts, products := Products() if count else None)) is None:
             for run in active:
                 run.optimizer.clear()
                 run.state.restore()
             if not self._halve(active, max(len(part.rows) for part in parts)):
                 return [None] * len(active)
+        if products is not None:
+            active[0].training.flops = products.found(parts[0].tokens)
         for run, part in zip(active, parts, strict=True):
             run.state.settle()
             whole = self.size is None or self.size >= len(part.rows)
@@ -182,10 +192,11 @@ class Loop:
                 run.training.micro_batch = self.size
         return [_update(run, loss, part) for run, loss, part in zip(active, losses, parts, strict=True)]
 
-    def _gradients(self, parts: Sequence[Part]) -> list[float] | None:
+    def _gradients(self, parts: Sequence[Part], products: Products | None) -> list[float] | None:
         """The members' losses, their gradients computed; None if that ran out of memory."""
         try:
-            return gradients(self.model, parts, self.pad, self.device, self.size)
+            with products or nullcontext():
+                return gradients(self.model, parts, self.pad, self.device, self.size)
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise

@@ -7,6 +7,9 @@ import lm-eval.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -50,12 +53,12 @@ def as_is(
 
     They are drawn from `shots` by lm-eval's own sampler; None where the task file holds them, or shows none.
     """
-    rows_of = {"test": rows} if shots is None else {"test": rows, "train": shots}
-    config = _over(stock_folder() / include, name, rows_of)
+    splits = {"test": rows} if shots is None else {"test": rows, "train": shots}
+    config = _over(stock_folder() / include, name, splits)
     return config if shots is None else {**config, "fewshot_split": "train"}
 
 
-def _over(include: str | Path, name: str, rows_of: dict[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
+def _over(include: str | Path, name: str, splits: dict[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
     return {
         "include": str(include),
         "task": name,
@@ -63,7 +66,7 @@ def _over(include: str | Path, name: str, rows_of: dict[str, Sequence[dict[str, 
         "test_split": "test",
         "dataset_path": None,
         "dataset_name": None,
-        "custom_dataset": _dataset(rows_of),
+        "custom_dataset": _dataset(splits),
     }
 
 
@@ -86,6 +89,42 @@ def _plain(path: Path) -> dict[str, Any]:
     return {**_plain((path.parent / include).resolve()), **found} if include else found
 
 
+def rows_of(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows that a configuration scores, in their order, as the data have them."""
+    return config["custom_dataset"]()["test"].to_list()
+
+
+def rules(config: dict[str, Any]) -> str:
+    """16 hex digits over all of a configuration but its rows: how prompts are written and answers judged.
+
+    The settings given here, the bytes of the task file and of what it includes, and of the Python files
+    beside it whose functions it names. What those import is lm-eval's version, which provenance has.
+    """
+    data = ("include", "custom_dataset")
+    given = {key: value for key, value in config.items() if key not in data}
+    text = json.dumps(given, sort_keys=True, separators=(",", ":"), default=_named)
+    total = hashlib.sha256(text.encode())
+    for name, content in _files(Path(config["include"])) if "include" in config else ():
+        total.update(f"\0{name}\0{hashlib.sha256(content).hexdigest()}".encode())
+    return total.hexdigest()[:16]
+
+
+def _named(function: Callable[..., Any]) -> str:
+    """What a configuration says of a function that it holds."""
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+@cache
+def _files(path: Path) -> tuple[tuple[str, bytes], ...]:
+    """Name and content of a task file, of the Python files that it names, and of what it includes."""
+    content = path.read_bytes()
+    named = sorted(set(re.findall(rb"!function\s+(\w+)\.", content)))
+    modules = [path.parent / f"{name.decode()}.py" for name in named]
+    include = (yaml.load(content, Loader=_Plain) or {}).get("include")
+    rest = _files((path.parent / include).resolve()) if include else ()
+    return ((path.name, content), *((file.name, file.read_bytes()) for file in modules), *rest)
+
+
 class _Plain(yaml.SafeLoader):
     """Yaml whose functions are None."""
 
@@ -93,14 +132,14 @@ class _Plain(yaml.SafeLoader):
 _Plain.add_constructor("!function", lambda loader, node: None)
 
 
-def _dataset(rows_of: dict[str, Sequence[dict[str, Any]]]) -> Callable[..., Any]:
+def _dataset(splits: dict[str, Sequence[dict[str, Any]]]) -> Callable[..., Any]:
     """What lm-eval calls for the data, with the task's metadata as keywords. Writes no cache."""
 
     @cache
     def build() -> Any:
         from datasets import Dataset
 
-        return {split: Dataset.from_list(list(rows)) for split, rows in rows_of.items()}
+        return {split: Dataset.from_list(list(rows)) for split, rows in splits.items()}
 
     def custom_dataset(**metadata: Any) -> Any:
         return build()

@@ -56,11 +56,11 @@ def trained_store(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     Trained and scored in this process, for four steps and on two items.
     """
     from suite.baseline import before
+    from suite.found import record_of
     from suite.jobs import TrainPack
     from suite.plan import Request, resolve
     from suite.provenance import provenance
     from suite.record import Scores
-    from suite.run import record_of
     from suite.store import Store
     from suite.workshop import Workshop
 
@@ -75,7 +75,7 @@ def trained_store(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         known |= job.run(shop, _untold)
     for cell in plan.cells:
         (found,) = TrainPack((cell,)).run(shop, _untold)
-        made = provenance("suite run", "cpu", 1)
+        made = provenance("suite run", "cpu", found.threads, found.settings)
         store.write(record_of(found, Scores.model_validate(known), made))
     return store.path
 

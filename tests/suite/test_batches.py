@@ -15,7 +15,8 @@ from suite.training.batches import (
     collate,
     encode,
     encode_all,
-    log_loss,
+    held_out,
+    losses_and_hits,
     order,
     row_mean,
     token_losses,
@@ -107,24 +108,47 @@ def test_log_loss_is_the_mean_over_tokens_whatever_the_batches(tiny_model: Any) 
         losses = [token_losses(tiny_model, collate([row], PAD)).flatten() for row in ROWS]
     expected = float(torch.cat(losses).mean())
     for size in (1, 3, 32):
-        assert log_loss(tiny_model, ROWS, PAD, size) == pytest.approx(expected, rel=1e-5)
+        assert held_out(tiny_model, ROWS, PAD, size).log_loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_is_held_out_is_told_example_by_example(tiny_model: Any) -> None:
+    found = held_out(tiny_model, ROWS, PAD, 2)
+    for i, row in enumerate(ROWS):
+        with torch.no_grad():
+            logits = tiny_model(torch.tensor([row.ids])).logits[0].float()
+        labels = torch.tensor(row.ids[row.first :])
+        expected = torch.nn.functional.cross_entropy(logits[row.first - 1 : -1], labels, reduction="sum")
+        assert found.nats[i] == pytest.approx(float(expected), abs=1e-4)
+        assert found.tokens[i] == len(labels)
+    assert 0 <= found.accuracy <= 1
+
+
+def test_accuracy_counts_first_choices(tiny_model: Any) -> None:
+    with torch.no_grad():
+        best = [tiny_model(torch.tensor([row.ids])).logits[0].argmax(-1).tolist() for row in ROWS]
+    right = sum(
+        int(one[row.first - 1 + i] == label)
+        for one, row in zip(best, ROWS, strict=True)
+        for i, label in enumerate(row.ids[row.first :])
+    )
+    assert held_out(tiny_model, ROWS, PAD).accuracy == right / sum(len(r.ids) - r.first for r in ROWS)
 
 
 def test_log_loss_halves_its_batches_where_memory_runs_out(
     tiny_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected, said = log_loss(tiny_model, ROWS, PAD), []
+    expected, said = held_out(tiny_model, ROWS, PAD).log_loss, []
 
     def small(model: Any, batch: Any) -> Any:
         if len(batch.ids) > 1:
             raise torch.OutOfMemoryError("no room")
-        return token_losses(model, batch)
+        return losses_and_hits(model, batch)
 
-    monkeypatch.setattr("suite.training.batches.token_losses", small)
-    assert log_loss(tiny_model, ROWS, PAD, 8, said.append) == pytest.approx(expected, rel=1e-5)
+    monkeypatch.setattr("suite.training.batches.losses_and_hits", small)
+    assert held_out(tiny_model, ROWS, PAD, 8, said.append).log_loss == pytest.approx(expected, rel=1e-5)
     assert said[-1] == "memory ran out in the held-out loss; went on with 1 rows at a time"
     monkeypatch.setattr(
-        "suite.training.batches.token_losses", lambda *_: small(tiny_model, collate(ROWS, PAD))
+        "suite.training.batches.losses_and_hits", lambda *_: small(tiny_model, collate(ROWS, PAD))
     )
     with pytest.raises(torch.OutOfMemoryError):
-        log_loss(tiny_model, ROWS, PAD, 8)
+        held_out(tiny_model, ROWS, PAD, 8)

@@ -174,7 +174,8 @@ def test_without_kept_weights_the_proof_is_the_same(tiny_base: Path, tmp_path: P
                 site.B.fill_(0.01)
         found.append(shop.prove(cell, adapter, start))
         adapter.detach()
-    (kept, why, digest), (gone, same, none) = found
+    (kept, why, digest, size), (gone, same, none, again) = found
+    assert size == again == (tmp_path / "adapters" / cell.id / "adapter_model.safetensors").stat().st_size
     assert kept == gone and why is same is none is None and gone.reload_error is not None
     assert digest == weights.digest(tmp_path / "adapters" / cell.id)[:16]
 

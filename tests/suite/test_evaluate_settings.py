@@ -131,7 +131,8 @@ def test_drawn_answers_repeat_and_differ(
 
     def drawn(seed: int = 0, batch: int = 64) -> list[list[str]]:
         made.clear()
-        evaluate(model, tokenizer, [code, math], settings=how, limit=4, seed=seed, batch_size=batch)
+        settings = how.model_copy(update={"seed": seed})
+        evaluate(model, tokenizer, [code, math], settings=settings, limit=4, batch_size=batch)
         return list(made)
 
     first = drawn()

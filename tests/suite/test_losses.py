@@ -10,7 +10,7 @@ import torch
 
 from suite.cost import LiveTensors
 from suite.training import losses
-from suite.training.batches import Encoded, collate, log_loss, token_losses
+from suite.training.batches import Encoded, collate, held_out, token_losses
 from tests.suite.architectures import OWN, build
 from variants import registry
 from variants.route import routed
@@ -133,9 +133,9 @@ def test_a_model_that_cannot_be_run_in_pieces_is_run_whole(monkeypatch: pytest.M
 
 def test_held_out_loss_goes_in_pieces_too(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build("gemma2")
-    expected = log_loss(model, rows(), PAD)
+    expected = held_out(model, rows(), PAD).log_loss
     monkeypatch.setattr(losses, "LIMIT", 160 * 7)
-    assert log_loss(model, rows(), PAD) == pytest.approx(expected, rel=1e-6)
+    assert held_out(model, rows(), PAD).log_loss == pytest.approx(expected, rel=1e-6)
     assert losses._bodies[model] is not None
 
 

@@ -64,7 +64,7 @@ def test_an_exported_cell_scores_as_it_did(
     job, found = scored(folders / variant, tiny_base)
     assert one.after is not None and found.status == "ok"
     assert found.target == one.after.target and found.general == one.after.general
-    assert found.log_loss == one.after.log_loss and found.bits_per_byte == one.after.bits_per_byte
+    assert found.held_out == one.after.held_out and found.bits_per_byte == one.after.bits_per_byte
     assert found.adapted == ([] if variant == "fullft" else one.adapted_modules)
     assert [before.key for before in job.before(job.cell)] == [
         before.key for before in job_of(one).before(one.cell)

@@ -27,7 +27,7 @@ from tests.example_records.peft_files import (
 def test_a_result_by_hand(tmp_path: Path) -> None:
     found = taken(result(), tmp_path)
     cell, cost, made = found.cell, found.cost, found.provenance
-    assert (found.schema_version, found.status, found.error, found.id) == (3, "ok", None, cell.id)
+    assert (found.schema_version, found.status, found.error, found.id) == (4, "ok", None, cell.id)
     assert cell.track.startswith("peft-metamathqa@")
     assert (cell.base.name, cell.base.digest) == ("synthetic/base", "c0ffee")
     assert (cell.variant.name, cell.variant.revision) == ("peft-madeup", None)

@@ -28,7 +28,7 @@ def test_cells_are_seeds_by_tasks_by_variants_by_rates(tiny_base: Path) -> None:
     assert [cell.learning_rate for cell in found.cells[:2]] == [1e-3, 2e-3]
     assert {cell.seed for cell in found.cells} == {0, 3}
     assert found.cells[0].variant.settings["rank"] == 4
-    assert found.track == "pocket@1" and found.setup.places.data is None
+    assert found.track == "pocket@2" and found.setup.places.data is None
     assert packs(found.cells) == [(cell,) for cell in found.cells]
 
 

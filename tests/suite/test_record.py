@@ -31,7 +31,7 @@ def test_without_a_score_before_there_is_no_gain() -> None:
 
 def test_another_schema_is_no_record() -> None:
     content = record(cell(LORA, "sums", 0)).model_dump(mode="json")
-    assert content["schema_version"] == 3 and Record.model_validate(content).id == content["id"]
+    assert content["schema_version"] == 4 and Record.model_validate(content).id == content["id"]
     for version in (1, 2, "3", None):
         with pytest.raises(ValidationError):
             Record.model_validate({**content, "schema_version": version})

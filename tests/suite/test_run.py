@@ -11,9 +11,21 @@ import pytest
 
 from suite.baseline import ScoreGeneral, ScoreTask
 from suite.engines.local import Done, Failed, Started
-from suite.jobs import Found, TrainPack
+from suite.found import Found
+from suite.jobs import TrainPack
 from suite.plan import Plan
-from suite.record import BaseRef, Cell, Cost, Effect, EvaluationSettings, Recipe, Score, TaskRef, VariantRef
+from suite.record import (
+    BaseRef,
+    Cell,
+    Cost,
+    Effect,
+    EvaluationSettings,
+    HeldOut,
+    Recipe,
+    Score,
+    TaskRef,
+    VariantRef,
+)
 from suite.run import Runner
 from suite.setup import Setup
 from suite.store import Store
@@ -43,7 +55,7 @@ def base_result(job: ScoreGeneral | ScoreTask) -> dict[str, Any]:
         return {"general": {"g": score("g", 0.9).model_dump(mode="json")}, "bits_per_byte": 1.5}
     name = job.cell.evaluation.target[0]
     target = {name: score(name, 0.0).model_dump(mode="json")}
-    return {"target": target, "log_loss": {"validation": 2.0, "test": 2.0}}
+    return {"target": target, "log_loss": {"validation": 2.0, "test": 2.0}, "held_out": {}}
 
 
 def found(one: Cell, **changes: Any) -> Found:
@@ -52,7 +64,7 @@ def found(one: Cell, **changes: Any) -> Found:
         "status": "ok",
         "target": {name: score(name, 0.8)},
         "general": {"g": score("g", 0.7)},
-        "log_loss": {"validation": 1.0, "test": 1.0},
+        "held_out": {s: HeldOut(accuracy=0.5, nats=[1.0], tokens=[1]) for s in ("validation", "test")},
         "bits_per_byte": 1.6,
     }
     return Found(one, **{**whole, **changes})

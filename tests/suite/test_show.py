@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from suite.errors import UserError
-from suite.record import Record
+from suite.record import Cost, Latency, Record, StepFlops, Times
 from suite.show import find, view
 from tests.example_records.make import EFFECT, LORA, cell, imported, record, stopped
 
@@ -28,6 +28,38 @@ def test_an_effect_is_shown() -> None:
     assert "logits agree to 1e-06" in text and "00112233aabbccdd" in text
     kept = EFFECT.model_copy(update={"reload_error": None})
     assert "reloaded not tried" in _text(record(cell(LORA, "sums", 0), effect=kept))
+
+
+def test_costs_are_shown() -> None:
+    beside, merged = Times(prompt_ms=12.5, token_ms=3.25), Times(prompt_ms=9.0, token_ms=2.0)
+    cost = Cost(
+        pack=1,
+        train_wall_s=20.0,
+        start_s=0.0168,
+        peak_memory_bytes=3 * 2**20,
+        memory_method="cuda-max-allocated",
+        reserved_memory_bytes=4 * 2**20,
+        tokens=100_000,
+        flops=StepFlops(forward=2_000_000_000, backward=3_500_000_000, tokens=500),
+        adapter_bytes=789_504,
+        latency=Latency(tokens=206, base=merged, adapter=beside, merged=merged),
+    )
+    text = _text(record(cell(LORA, "sums", 0), cost=cost))
+    for part in (
+        "training 20.0 s, 100K tokens, 5K tokens/s",
+        "start 0.017 s",
+        "peak memory 3.0 MiB (cuda-max-allocated), 4.0 MiB reserved",
+        "a step 2 GFLOP forward, 3.5 backward, 11 MFLOP a token",
+        "exported 0.75 MiB of weights",
+        "206 tokens in 12.5 ms, 9 merged, 9 the base alone",
+        "one token in 3.25 ms, 2 merged, 2 the base alone",
+    ):
+        assert part in text, part
+    assert cost.latency is not None
+    apart = cost.latency.model_copy(update={"merged": None})
+    pack = cost.model_copy(update={"pack": 3, "latency": apart})
+    text = _text(record(cell(LORA, "sums", 0), cost=pack))
+    assert "20.0 s beside 2 more, 100K tokens scoring" in text and "12.5 ms, not merged, 9 the" in text
 
 
 def test_a_record_of_others_is_shown() -> None:
@@ -60,6 +92,6 @@ def test_a_file_of_an_old_schema_says_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "old.json"
     file.write_text('{"schema_version": 1, "id": "x"}')
     with pytest.raises(
-        UserError, match="schema 1, this version reads 3; make it again: run the same command"
+        UserError, match="schema 1, this version reads 4; make it again: run the same command"
     ):
         find(str(file), tmp_path)

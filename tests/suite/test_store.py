@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
@@ -100,9 +101,9 @@ def test_whether_a_store_can_be_written_is_known_before(
         (b"", "Invalid JSON"),
         (b'{"schema_version": 1,', "Invalid JSON"),
         (b"\xff\xfe", "not UTF-8"),
-        (b'{"schema_version": 1}', "a record of schema 1, this version reads 3; make it again: run the same"),
-        (b'{"schema_version": "1"}', "schema_version: Input should be 3"),
-        (b'{"schema_version": 3}', "id: Field required (and 3 more)"),
+        (b'{"schema_version": 1}', "a record of schema 1, this version reads 4; make it again: run the same"),
+        (b'{"schema_version": "1"}', "schema_version: Input should be 4"),
+        (b'{"schema_version": 4}', "id: Field required (and 3 more)"),
         (b"[]", "Input should be an object"),
     ],
 )
@@ -202,3 +203,33 @@ def test_example_records_are_what_their_script_makes() -> None:
     kept = {one.id: one.model_dump_json() for one in Store(FOLDER).records()}
     made = {one.id: one.model_dump_json() for one in (*examples(), *examples_of_others())}
     assert kept == made, "the schema changed: python -m tests.example_records.make"
+
+
+def test_a_packed_record_is_the_same_record(tmp_path: Path) -> None:
+    store, one = Store(tmp_path), record(cell(LORA, "sums", 0))
+    plain = store.write(one)
+    packed = store.write(one, packed=True)
+    assert (packed.name, plain.exists()) == (f"{one.id}.json.gz", False)
+    assert store.has(one.id) and store.read(one.id) == one and store.records() == [one]
+    content = packed.read_bytes()
+    assert store.write(one, packed=True).read_bytes() == content
+    store.write(one)
+    assert not packed.exists() and store.records() == [one]
+
+
+@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"{}")[:-4]])
+def test_a_damaged_packed_record_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "abc.json.gz").write_bytes(content)
+    with pytest.raises(StoreError, match=r"abc\.json\.gz: "):
+        Store(tmp_path).records()
+
+
+def test_a_packed_record_that_unpacks_to_very_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("suite.store._LARGEST", 1000)
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "abc.json.gz").write_bytes(gzip.compress(b" " * 2000))
+    with pytest.raises(StoreError, match="unpacks to more than 1000 bytes"):
+        Store(tmp_path).records()

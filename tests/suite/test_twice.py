@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from suite.cli import app
 
-TIMES = ("train_wall_s", "train_cpu_s", "evaluate_wall_s", "evaluate_cpu_s")
+TIMES = ("train_wall_s", "train_cpu_s", "evaluate_wall_s", "evaluate_cpu_s", "start_s")
 
 
 def facts(store: Path) -> dict[str, Any]:
@@ -20,6 +20,8 @@ def facts(store: Path) -> dict[str, Any]:
         record = json.loads(file.read_text())
         for name in TIMES:
             assert record["cost"].pop(name) >= 0
+        latency = record["cost"].pop("latency")
+        assert latency["adapter"]["prompt_ms"] > 0 and latency["merged"]["token_ms"] > 0
         del record["provenance"]["created"], record["provenance"]["command"]
         found[file.stem] = record
     return found

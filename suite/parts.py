@@ -1,0 +1,68 @@
+"""Which cells stand in one row of a board: a variant's, tuned, default, or at one rate."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from suite.record import Record, TaskRef
+from suite.seeds import digest
+from suite.tuning import Choice, choose, searches
+
+Kind = Literal["tuned", "default"]
+
+
+def task_key(task: TaskRef) -> str:
+    """What tells one task from another."""
+    return digest(task.model_dump(mode="json"))
+
+
+@dataclass(frozen=True)
+class Part:
+    """The cells of one row; of a searched one also its kind, every cell of its searches, and who won."""
+
+    cells: Sequence[Record]
+    kind: Kind | None = None
+    trials: Sequence[Record] = ()
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+
+
+def parts(members: Sequence[Record]) -> list[Part]:
+    """The cells of each row: by variant, and tuned or default, or by rate where a task met several."""
+    by_variant: dict[str, list[Record]] = defaultdict(list)
+    for record in members:
+        by_variant[digest(record.cell.variant.model_dump(mode="json"))].append(record)
+    parts: list[Part] = []
+    for cells in by_variant.values():
+        parts += _searched([record for record in cells if record.search])
+        parts += [Part(part) for part in _by_rate([record for record in cells if not record.search])]
+    return parts
+
+
+def _searched(cells: Sequence[Record]) -> list[Part]:
+    """The rows of a variant whose rates were searched for; a search that nobody won shows all its cells."""
+    tuned: list[Record] = []
+    default: list[Record] = []
+    choices = {}
+    for records in searches(cells).values():
+        choice = choices[task_key(records[0].cell.task)] = choose(records)
+        lost = choice.rate is None
+        tuned += [one for one in records if lost or one.cell.learning_rate == choice.rate]
+        default += [one for one in records if one.cell.learning_rate == choice.default]
+    parts = [Part(tuned, "tuned", cells, choices)] if tuned else []
+    if default and {one.id for one in default} != {one.id for one in tuned}:
+        parts.append(Part(default, "default", cells, choices))
+    return parts
+
+
+def _by_rate(cells: Sequence[Record]) -> list[list[Record]]:
+    """All in one, or one part a rate where a task met several."""
+    met = {(task_key(record.cell.task), record.cell.learning_rate) for record in cells}
+    if len(met) == len({task for task, _ in met}):
+        return [list(cells)] if cells else []
+    by_rate: dict[float | None, list[Record]] = defaultdict(list)
+    for record in cells:
+        by_rate[record.cell.learning_rate].append(record)
+    return list(by_rate.values())

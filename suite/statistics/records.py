@@ -1,0 +1,162 @@
+"""Samples from records: what one variant did on one task, item by item, under each seed.
+
+All records of a sample are of one variant on one task and differ in their seed alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from suite.errors import UserError
+from suite.record import Cell, Record, Score, Scores
+from suite.statistics.sample import Sample
+from suite.words import title
+
+CHANGE = (-100.0, 100.0)  # the least and most that an item can change by, points
+SCORE = (0.0, 100.0)
+Outcomes = dict[tuple[str, str], float]  # (evaluation, item) -> points
+
+
+def gain(records: Iterable[Record]) -> Sample:
+    """after - before of the first target evaluation, points: +100 an item that became right, -100 one lost."""
+    ordered = _one_a_seed(records)
+    rows = [_changes(record, 1, lambda scores, cell=record.cell: _target(scores, cell)) for record in ordered]
+    return _table(ordered, rows, CHANGE)
+
+
+def score(records: Iterable[Record]) -> Sample:
+    """The first target evaluation after training, points: 100 an item that is right."""
+    ordered = _one_a_seed(records)
+    rows = [_outcomes(_target(_after(record), record.cell), record.cell) for record in ordered]
+    return _table(ordered, rows, SCORE)
+
+
+def forgetting(records: Iterable[Record]) -> Sample:
+    """before - after of every general skill, points; the skills weigh the same. Positive is worse."""
+    ordered = _one_a_seed(records)
+    if not all(_after(record).general for record in ordered):
+        raise UserError(
+            f"{title(ordered[0].cell)}: no general skill was evaluated, so no forgetting is known"
+        )
+    return _table(
+        ordered, [_changes(record, -1, lambda scores: scores.general) for record in ordered], CHANGE
+    )
+
+
+def skill(records: Iterable[Record], name: str) -> Sample:
+    """before - after of one general skill, points. Positive is worse. UserError if it was not evaluated."""
+    ordered = _one_a_seed(records)
+    for record in ordered:
+        if name not in (known := _after(record).general):
+            raise UserError(f"{title(record.cell)}: no skill {name!r}; it has {', '.join(known) or 'none'}")
+    rows = [_changes(record, -1, lambda scores: {name: scores.general[name]}) for record in ordered]
+    return _table(ordered, rows, CHANGE)
+
+
+def log_loss(records: Iterable[Record], split: str = "test") -> Sample:
+    """Held-out loss of one split, nats per token; its mean is `Scores.log_loss` (a mean over tokens).
+
+    A ratio of sums, so an example's value is what it adds to the ratio: the loss plus
+    (its nats - loss * its tokens) * examples / tokens (the linear form of a ratio, Cochran 1977, chapter 6).
+    """
+    ordered = _one_a_seed(records)
+    rows = []
+    for record in ordered:
+        held = record.after.held_out.get(split) if record.after else None
+        if held is None or not held.nats:
+            raise UserError(
+                f"{title(record.cell)}: no held-out losses of {split!r} example by example in its record"
+            )
+        nats, tokens = np.array(held.nats), np.array(held.tokens, dtype=float)
+        loss = nats.sum() / tokens.sum()
+        values = loss + (nats - loss * tokens) * len(nats) / tokens.sum()
+        rows.append({(split, str(at)): float(value) for at, value in enumerate(values)})
+    return _table(ordered, rows, None)
+
+
+def _one_a_seed(records: Iterable[Record]) -> list[Record]:
+    """The records by seed. UserError unless they are one finished cell a seed, alike in everything else."""
+    found = sorted(records, key=lambda record: (record.cell.seed is None, record.cell.seed or 0))
+    if not found:
+        raise UserError("no records: a sample needs one finished cell at least")
+    seeds = [record.cell.seed for record in found]
+    for record in found:
+        if record.status != "ok" or record.after is None:
+            raise UserError(f"{title(record.cell)} ended {record.status}: it has no items; leave it out")
+        if record.cell.seed is None and len(found) > 1:
+            raise UserError(f"{title(record.cell)} says no seed; records are told apart by their seed")
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"two records of one seed ({title(found[0].cell)}, seeds {seeds}); give one a seed")
+    first = found[0].cell
+    for record in found[1:]:
+        for part in ("variant", "task", "base"):
+            if getattr(record.cell, part) != getattr(first, part):
+                raise UserError(
+                    f"a sample is of one {part}: {title(first)} and {title(record.cell)} differ in it "
+                    f"({getattr(first, part)!r} against {getattr(record.cell, part)!r})"
+                )
+    return found
+
+
+def _after(record: Record) -> Scores:
+    if record.measured != "all" or record.after is None:
+        raise UserError(
+            f"{title(record.cell)}: a trial of a search, whose test split was not read; leave it out"
+        )
+    return record.after
+
+
+def _target(scores: Scores, cell: Cell) -> Mapping[str, Score]:
+    """The first target evaluation, by its name."""
+    names = cell.evaluation.target
+    if not names or names[0] not in scores.target:
+        raise UserError(f"{title(cell)}: its task was not evaluated; compare its held-out loss")
+    return {names[0]: scores.target[names[0]]}
+
+
+def _changes(record: Record, sign: int, of: Callable[[Scores], Mapping[str, Score]]) -> Outcomes:
+    """sign * (after - before) of every item."""
+    if record.before is None:
+        raise UserError(f"{title(record.cell)}: not scored before training, so no change is known")
+    after, before = _outcomes(of(_after(record)), record.cell), _outcomes(of(record.before), record.cell)
+    if after.keys() != before.keys():
+        raise UserError(f"{title(record.cell)}: other items were scored before than after training")
+    return {item: sign * (value - before[item]) for item, value in after.items()}
+
+
+def _outcomes(scores: Mapping[str, Score], cell: Cell) -> Outcomes:
+    """(evaluation, item) -> points. UserError where a score is no mean of its items' outcomes."""
+    found: Outcomes = {}
+    for name, each in scores.items():
+        points = [100 * item.correct for item in each.items if item.correct is not None]
+        if not points or len(points) < len(each.items):
+            raise UserError(
+                f"{title(cell)}: {name} has no outcome item by item, so it cannot be compared by item"
+            )
+        if abs(float(np.mean(points)) - 100 * each.value) > 1e-6:
+            raise UserError(f"{title(cell)}: {name}'s {each.metric} is no mean of its items' outcomes")
+        found.update({(name, item.id): value for item, value in zip(each.items, points, strict=True)})
+        if len({item.id for item in each.items}) < len(each.items):
+            raise UserError(f"{title(cell)}: {name} names an item twice")
+    return found
+
+
+def _table(ordered: Sequence[Record], rows: Sequence[Outcomes], limits: tuple[float, float] | None) -> Sample:
+    """The sample of one row a record. UserError where the items differ."""
+    items = list(rows[0])
+    for record, row in zip(ordered, rows, strict=True):
+        if row.keys() != rows[0].keys():
+            raise UserError(
+                f"{title(ordered[0].cell)} and {title(record.cell)} were evaluated on other items; "
+                "run both with the same limit and data"
+            )
+    groups = [evaluation for evaluation, _ in items]
+    return Sample(
+        seeds=tuple(record.cell.seed or 0 for record in ordered),
+        items=tuple(f"{evaluation}:{item}" for evaluation, item in items),
+        values=np.array([[row[item] for item in items] for row in rows]),
+        groups=tuple(groups) if len(set(groups)) > 1 else (),
+        limits=limits,
+    )
