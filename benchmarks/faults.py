@@ -6,9 +6,14 @@
 
 POOL is a store of the ci track over many seeds (see `benchmarks.gate_pool`). For each fault the variants that
 it names are trained with it for `--cells` seeds, in this process, into POOL/faults/<fault>/; what is there is
-not trained again. A try draws as many of these seeds as the track has as the candidate (its other variants are
-the pool's clean cells of the same seeds), and a baseline from the pool, twice: of other seeds, which the
-verdict needs statistics for, and of the same seeds, as two runs of the track have. Tries share their cells.
+not trained again. A try draws `--seeds` of these, as many as the track has: they are the candidate, whose
+other variants are the pool's clean cells of the same seeds. It is judged twice: against a baseline of other
+seeds, where only statistics can tell, and of the same seeds, as two runs of the track have. Tries share their
+cells. A cell that fails, by the suite's own proof of effect for example, is caught: by 'status'.
+
+With `--quick` nothing is generated: the scores of each faulty cell are those of the clean cell of its seed,
+so that only losses, norms, counts and costs can tell, in half the time. Faults of data and of scoring are
+scored all the same.
 """
 
 from __future__ import annotations
@@ -17,8 +22,11 @@ import argparse
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +43,7 @@ from suite.gate_facts import facts
 from suite.jobs import TrainPack
 from suite.plan import Plan, resolve
 from suite.provenance import provenance
-from suite.record import Scores
+from suite.record import Cell, Record, Score, Scores
 from suite.request import Request
 from suite.store import Store
 from suite.workshop import Workshop
@@ -51,12 +59,14 @@ class Caught:
     first: Counter[str] = field(default_factory=Counter)
 
     def add(self, report: Report, variants: Sequence[str]) -> None:
-        """Count one try. A verdict counts as caught where a row of the fault's variants (or the base) failed."""
+        """Count one try: it is caught where a row of the fault's own variants, or of the base, failed."""
         failed = [row for row in report.with_verdict("fail") if not row.variant or row.variant in variants]
         if failed:
             sharpest = min(failed, key=lambda row: row.p or 0.0)
-            self.first["proof of effect" if sharpest.metric == "status" else sharpest.metric] += 1
-        self.verdicts["fail" if failed else "pass" if report.verdict == "pass" else "inconclusive"] += 1
+            self.first[sharpest.metric] += 1
+        self.verdicts[
+            "fail" if failed else "inconclusive" if report.with_verdict("inconclusive") else "pass"
+        ] += 1
 
     @property
     def by(self) -> str:
@@ -64,30 +74,53 @@ class Caught:
         return ", ".join(f"{name} {count}" for name, count in self.first.most_common(2)) or "-"
 
 
-def train(fault: Fault, plan: Plan, shop: Workshop, clean: Store, faulty: Store) -> None:
-    """Train what the plan has of the fault's variants with it, one cell after the other, if not there yet.
+@dataclass(frozen=True)
+class Trainer:
+    """What trains cells with a fault: their plan, a worker that has the data read, and the clean pool."""
 
-    What `shop` has read of the data is used again, but where the fault changes how that is read.
-    """
-    cells = [c for c in plan.cells if c.variant.name in fault.variants and not faulty.has(c.id)]
-    if not cells:
-        return
-    shop = Workshop(plan.setup, 1) if fault.everywhere else shop
-    with fault.plant():
-        for cell in cells:
-            known = {}
-            for job in before(cell, cell.how.recipe):
-                store = faulty if fault.everywhere else clean
-                if (found := store.base_scores(job.key)) is None:
-                    found = job.run(shop, _untold)
-                    store.write_base_scores(job.key, found)
-                known |= found
-            try:
-                (made,) = TrainPack((cell,)).run(shop, _untold)
-            except Exception as error:  # a fault may break the code: a finding, as in a run
-                made = Found(cell, "failed", f"{type(error).__name__}: {error}")
-            by = provenance(f"benchmarks.faults, {fault.name}", plan.setup.device, 1, made.settings)
-            faulty.write(record_of(made, Scores.model_validate(known), by))
+    plan: Plan
+    shop: Workshop
+    clean: Store
+    quick: bool
+
+    def train(self, fault: Fault, faulty: Store) -> None:
+        """Train what the plan has of the fault's variants, one cell after the other, if not there yet."""
+        cells = [c for c in self.plan.cells if c.variant.name in fault.variants and not faulty.has(c.id)]
+        if not cells:
+            return
+        shop = Workshop(self.plan.setup, 1) if fault.everywhere else self.shop
+        bases = faulty if fault.everywhere else self.clean
+        with fault.plant(), patch.object(shop, "latency", lambda adapter: None):
+            for cell in cells:
+                quick = self.quick and not (fault.scored or fault.everywhere)
+                with _scored_as(shop, self.clean.read(cell.id)) if quick else nullcontext():
+                    faulty.write(self._record(fault, cell, shop, bases))
+
+    def _record(self, fault: Fault, cell: Cell, shop: Workshop, bases: Store) -> Record:
+        known = {}
+        for job in before(cell, cell.how.recipe):
+            if (found := bases.base_scores(job.key)) is None:
+                found = job.run(shop, _untold)
+                bases.write_base_scores(job.key, found)
+            known |= found
+        try:
+            (made,) = TrainPack((cell,)).run(shop, _untold)
+        except Exception as error:  # a fault may break the code: a finding, as in a run
+            made = Found(cell, "failed", f"{type(error).__name__}: {error}")
+        by = provenance(f"benchmarks.faults, {fault.name}", self.plan.setup.device, 1, made.settings)
+        return record_of(made, Scores.model_validate(known), by)
+
+
+def _scored_as(shop: Workshop, clean: Record) -> AbstractContextManager[Any]:
+    """The worker scores as this record says, generating nothing."""
+    assert clean.after is not None, f"{clean.id} of the pool is {clean.status}"
+    known = {**clean.after.target, **clean.after.general}
+
+    def scores(evaluations: Sequence[Any], *how: Any) -> dict[str, Score]:
+        return {one.name: known.get(one.name, text) for one in evaluations}
+
+    text = Score(evaluation="", metric="", value=clean.after.bits_per_byte or 0.0, n=None, metrics={})
+    return patch.object(shop, "scores", scores)
 
 
 def tries(fault: Fault, cells: Cells, faulty: Cells, seeds: int, count: int) -> Iterator[tuple[str, Report]]:
@@ -102,12 +135,11 @@ def tries(fault: Fault, cells: Cells, faulty: Cells, seeds: int, count: int) -> 
         yield "same", judge(side(cells, chosen), candidate)
 
 
-def study(
-    fault: Fault, pool: Path, cells: Cells, plan: Plan, shop: Workshop, seeds: int, count: int
-) -> dict[str, Caught]:
+def study(fault: Fault, trainer: Trainer, cells: Cells, seeds: int, count: int) -> dict[str, Caught]:
     """Train the fault where that is to be done, and count its tries."""
-    faulty = Store(pool / "faults" / "-".join("".join(c if c.isalnum() else " " for c in fault.name).split()))
-    train(fault, plan, shop, Store(pool), faulty)
+    words = "".join(c if c.isalnum() else " " for c in fault.name).split()
+    faulty = Store(trainer.clean.path / "faults" / "-".join(words))
+    trainer.train(fault, faulty)
     found = {"other": Caught(), "same": Caught()}
     for kind, report in tries(fault, cells, by_seed(facts(faulty.records())), seeds, count):
         found[kind].add(report, fault.variants)
@@ -157,20 +189,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--unasked", action="store_true", help="the second list")
     parser.add_argument("--only", help="faults by name, with commas")
     parser.add_argument("--tries", type=int, default=40)
+    parser.add_argument("--seeds", type=int, default=len(track.load(TRACK).seeds), help="on each side")
     parser.add_argument("--cells", type=int, default=8, help="seeds trained with each fault")
+    parser.add_argument("--quick", action="store_true", help="generate nothing")
     given = parser.parse_args(argv)
-    seeds = len(track.load(TRACK).seeds)
+    seeds = given.seeds
     cells = read(given.pool, 2 * seeds)
     trained = ",".join(map(str, sorted(cells)[: given.cells]))
     plan = resolve(Request(track=TRACK, seeds=trained, device="cpu"))
-    results, shop = {}, Workshop(plan.setup, 1)
+    trainer = Trainer(plan, Workshop(plan.setup, 1), Store(given.pool), given.quick)
+    results = {}
     console = Console(width=200)
     for fault in chosen(given.unasked, given.only):
-        results[fault.name] = fault, study(fault, given.pool, cells, plan, shop, seeds, given.tries)
+        results[fault.name] = fault, study(fault, trainer, cells, seeds, given.tries)
         console.print(f"{fault.name}: {dict(results[fault.name][1]['other'].verdicts)}", style="dim")
     console.print(table(results, given.tries))
+    low = [
+        name for name, (_, found) in results.items() if found["other"].verdicts["fail"] < TARGET * given.tries
+    ]
+    console.print(f"below {TARGET:.0%} with other seeds: {', '.join(low) or 'none'}")
     console.print(
-        f"{given.tries} tries each, sharing {given.cells} cells of a variant; pool of {len(cells)} seeds, {seeds} a side"
+        f"{given.tries} tries each, which share {given.cells} cells of a variant; "
+        f"pool of {len(cells)} seeds, {seeds} a side"
     )
 
 

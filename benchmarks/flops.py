@@ -10,8 +10,9 @@ that training runs. Rows are of one length, a quarter of it the prompt.
 LoRA Without Regret (2025) counts, for a weight of N x N and a token, 3N^2 multiplications in full fine-tuning
 and 2N^2 + 6NR under LoRA of rank R: a little over two thirds. A table beside the count holds that up to it:
 the paper's sum over the adapted weights, and what is left: the attention, the output embedding, and (less
-than the paper counts) the gradient that nothing asks for before LoRA's first layers. A ratio within --near of
-what the paper says is called shown, any other refuted.
+than the paper counts) the gradient that nothing asks for before LoRA's first layers; in bfloat16 on a GPU
+also LoRA's own products, which are split in two there. A ratio within --near of what the paper says is called
+shown, any other refuted.
 
 Times are the median over the rounds of a variant's seconds / FullFT's, all on one model, in turns, so that a
 busy machine weighs on all alike. They need the real model; FLOPs are not time.

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from benchmarks.gate_pool import TRACK, Cells, drawn, read, side
+from benchmarks.gate_pool import TRACK, Cells, read, side
 from suite import track
 from suite.gate import Report, judge
 

@@ -1,8 +1,8 @@
 """Faults to plant in our own code: the ten that the gate has to catch. More are in `benchmarks.unasked`.
 
-Each is a context manager that replaces a function in place, in this process; outside of it the code is what it
-was. Where a fault could be read off a parameter count or a list of modules, it is planted so that these stay
-right: what has to show it are the numbers.
+Each is a context manager that replaces a function in place, in this process; outside of it the code is what
+it was. Where a fault could be read off a parameter count or a list of modules, it is planted so that these
+stay right: what has to show it are the numbers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Fault:
     """A fault: `plant()` is a context manager inside of which the code has it.
 
     `variants` are those of the ci track that are trained with it: not all that it would touch, but enough to
-    be seen by. `everywhere`: the untouched base is scored with it, too.
+    be seen by. `everywhere`: the untouched base is scored with it, too. `scored`: it is one of scoring.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Fault:
     variants: tuple[str, ...]
     plant: Callable[[], AbstractContextManager[Any]]
     everywhere: bool = False
+    scored: bool = False
 
 
 def _scale_dropped() -> AbstractContextManager[Any]:

@@ -4,7 +4,7 @@
     python -m benchmarks.searches S                 or --simulated 200 in place of a store
 
 Every curve is replayed with each of its seeds first. A pick is the same as the full grid's, or alike: its
-mean loss over all seeds is above the best by less than t standard errors of the pairs (`suite.optimum.alike`).
+mean loss over all seeds is above the best by less than t standard errors of pairs (`suite.optimum.alike`).
 With three seeds that is a mild test, so the loss given away is shown beside it. Every search pays for all
 seeds of its pick, which any comparison needs.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -206,6 +206,7 @@ def _rate(times: float) -> Callable[[], AbstractContextManager[Any]]:
 
 
 LORA = ("lora",)
+CONTROL = Fault("none", "the clean code once more, to see that nothing is caught", LORA, nullcontext)
 UNASKED = (
     Fault("warm-up missing", "the schedule starts at the full rate", LORA, _factor(warmup=0.0)),
     Fault("schedule constant", "the rate does not fall", LORA, _factor(schedule="constant")),
@@ -221,12 +222,12 @@ UNASKED = (
     Fault("every tenth batch thrown away", "and the next one taken", LORA, lambda: _order(skip=True)),
     Fault("seeds ignored", "every seed is seed 0", LORA, _seeds_ignored),
     Fault("rank halved", "at the same scale", LORA, _start(LoRA, _half_rank)),
-    Fault("A zero, B random", "the other way round", LORA, _start(LoRA, _other_way_round)),
+    Fault("A and B swapped", "A starts at zero, B is drawn", LORA, _start(LoRA, _other_way_round)),
     Fault("MLP not adapted", "attention alone", LORA, _attention_only),
     Fault("one layer still", "its adapter is there and never trains", LORA, _one_layer_still),
     Fault("saved in bfloat16", "the export is rounded", LORA, lambda: _coarse("saved")),
     Fault("computed in bfloat16", "the factors are rounded in every forward", LORA, lambda: _coarse("used")),
-    Fault("the base is scored", "in place of the trained model; its loss is right", LORA, _base_scored),
+    Fault("the base is scored", "not the trained model; its loss is right", LORA, _base_scored, scored=True),
     Fault("mask per matrix", "in place of one over the model", ("lori-s",),
           lambda: patch.object(lori, "largest", _each_matrix)),
     Fault("mask of the smallest", "the entries least in magnitude train", ("lori-s",),
@@ -236,4 +237,5 @@ UNASKED = (
           lambda: patch.object(pissa, "principal", _smallest)),
     Fault("PiSSA's B0 (A - A0) twice", "right at the start", ("pissa",), _pinned_twice),
     Fault("norms still", "full fine-tuning without the norms' weights", ("fullft",), _norms_still),
+    CONTROL,
 )  # fmt: skip

@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -33,7 +32,8 @@ MOSTLY = 0.7
 EXAMPLES = 3
 BLOCK = 200_000  # words that are looked through at once
 WORD = re.compile(r"\w+")
-FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no power of it is 0 modulo 2**64
+FACTOR = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
+SIEVE = 22  # bits of a hash by which most places are passed over
 
 Texts = Sequence[str]  # of one item: its question, its answer, each on its own
 
@@ -167,12 +167,23 @@ def _runs(parts: Sequence[Sequence[int]], n: int) -> set[Run]:
     return {tuple(longest)} if longest else set()
 
 
-@dataclass
 class _Length:
-    """The runs of one length: their hashes sorted, and which of them have been met."""
+    """The runs of one length: their hashes sorted, which of them have been met, and a sieve before them."""
 
-    wanted: np.ndarray
-    met: np.ndarray
+    def __init__(self, runs: Sequence[Run], hashes: np.ndarray) -> None:
+        order = np.argsort(hashes, kind="stable")
+        self.runs = [runs[i] for i in order]
+        self.wanted = hashes[order]
+        self.met = np.zeros(len(runs), dtype=bool)
+        self.sieve = np.zeros(1 << SIEVE, dtype=bool)
+        self.sieve[self.wanted >> (64 - SIEVE)] = True
+
+    def look(self, hashes: np.ndarray) -> None:
+        """Mark those that are among `hashes`."""
+        some = np.unique(hashes[self.sieve[hashes >> (64 - SIEVE)]])
+        at = np.searchsorted(self.wanted, some)
+        at[at == len(self.wanted)] = 0
+        self.met[at[self.wanted[at] == some]] = True
 
 
 class _Search:
@@ -183,13 +194,14 @@ class _Search:
 
     def __init__(self, lengths: Iterable[int], words: _Words) -> None:
         self.words, self.values = words, words.values
-        self._runs: dict[int, list[Run]] = {length: [] for length in sorted(lengths)}
+        self._runs: dict[int, dict[Run, None]] = {length: {} for length in sorted(lengths)}
         self._met: set[Run] = set()
+        self._powers = np.ones((2, 0), dtype=np.uint64)
 
     def want(self, runs: Iterable[Run]) -> None:
         """Look for these too."""
         for run in runs:
-            self._runs[len(run)].append(run)
+            self._runs[len(run)][run] = None
 
     def has(self, run: Run) -> bool:
         """Whether a run was met."""
@@ -197,17 +209,16 @@ class _Search:
 
     def through(self, texts: Iterable[str]) -> None:
         """Read all texts once."""
-        runs = {length: list(dict.fromkeys(runs)) for length, runs in self._runs.items()}
-        looked: dict[int, tuple[list[Run], np.ndarray, _Length]] = {}
-        for length, some in runs.items():
-            hashes = self._hashes(np.array(some).ravel(), length)[::length]
-            order = np.argsort(hashes, kind="stable")
-            looked[length] = (some, order, _Length(hashes[order], np.zeros(len(some), dtype=bool)))
+        looked = {length: _Length(list(runs), self._of(runs)) for length, runs in self._runs.items()}
         for block in self._blocks(texts):
-            for length, (_, _, one) in looked.items():
-                self._look(block, length, one)
-        for some, order, one in looked.values():
-            self._met |= {some[i] for i in order[one.met]}
+            up, down = self._to(len(block))
+            sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(self.values[block] * up)])
+            known = np.concatenate([[0], np.cumsum(block > 0)])
+            for length, one in looked.items():
+                whole = np.flatnonzero(known[length:] - known[:-length] == length)
+                one.look((sums[whole + length] - sums[whole]) * down[whole])
+        for one in looked.values():
+            self._met |= {run for run, met in zip(one.runs, one.met, strict=True) if met}
 
     def _blocks(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
         """Word numbers of many texts, a 0 after each: a run that holds one is none."""
@@ -219,24 +230,17 @@ class _Search:
             if len(block) >= BLOCK:
                 yield np.array(block)
                 block = []
-        if block:
-            yield np.array(block)
+        yield np.array([*block, *[0] * LONGEST])
 
-    def _hashes(self, numbers: np.ndarray, length: int) -> np.ndarray:
-        """[places - length + 1] uint64: the hash of the run that begins at each place."""
-        values, places = self.values[numbers], len(numbers) - length + 1
-        total = np.zeros(max(0, places), dtype=np.uint64)
-        for i in range(length if places > 0 else 0):
-            total = total * FACTOR + values[i : i + places]
-        return total
+    def _of(self, runs: Iterable[Run]) -> np.ndarray:
+        """[runs] uint64: the hashes of runs of one length, the sum of value * FACTOR ** place."""
+        values = self.values[np.array(list(runs))]
+        return (values * self._to(values.shape[1])[0]).sum(axis=1, dtype=np.uint64)
 
-    def _look(self, block: np.ndarray, length: int, one: _Length) -> None:
-        """Mark what is met in a block."""
-        if len(block) < length:
-            return
-        known = np.concatenate([[0], np.cumsum(block > 0)])
-        whole = known[length:] - known[:-length] == length
-        hashes = np.unique(self._hashes(block, length)[whole])
-        at = np.searchsorted(one.wanted, hashes)
-        at[at == len(one.wanted)] = 0
-        one.met[at[one.wanted[at] == hashes]] = True
+    def _to(self, count: int) -> np.ndarray:
+        """[2, count] uint64: the powers of FACTOR from 0 on, and their inverses modulo 2**64."""
+        if self._powers.shape[1] < count:
+            factors = np.array([[FACTOR], [pow(FACTOR, -1, 1 << 64)]], dtype=np.uint64)
+            rest = np.broadcast_to(factors, (2, count - 1))
+            self._powers = np.cumprod(np.concatenate([np.ones((2, 1), np.uint64), rest], axis=1), axis=1)
+        return self._powers[:, :count]

@@ -23,8 +23,8 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 # What a cell is in its store. 'alone': part of no search; 'default': of a search, at the documented rate;
-# 'trial': of a search, at another rate.
-Part = Literal["alone", "default", "trial"]
+# 'trial': of a search, at another rate; 'edge': at a rate beyond the grid, which a search may do without.
+Part = Literal["alone", "default", "trial", "edge"]
 
 
 class Made(Fact):
@@ -76,7 +76,7 @@ def _facts(record: Record, chosen: dict[str, float | None]) -> Facts:
         cell=record.cell,
         status=record.status,
         error=record.error,
-        part="alone" if search is None else "default" if rate == search.default else "trial",
+        part=_part(record),
         chosen=search is not None and rate == chosen[key(record.cell)],
         trainable_parameters=record.trainable_parameters,
         total_parameters=record.total_parameters,
@@ -90,6 +90,15 @@ def _facts(record: Record, chosen: dict[str, float | None]) -> Facts:
         load=_load(record.cost),
         made=_made(record),
     )
+
+
+def _part(record: Record) -> Part:
+    search = record.search
+    if search is None:
+        return "alone"
+    if record.cell.learning_rate == search.default:
+        return "default"
+    return "edge" if search.role == "edge" else "trial"
 
 
 def _made(record: Record) -> Made:

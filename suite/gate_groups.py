@@ -99,6 +99,8 @@ def _groups(
             tuple(one for one in side if one.part != "alone" and one.cell.learning_rate == rate)
             for side in (old, new)
         ]
+        if not at[1] and all(one.part == "edge" for one in at[0]):
+            continue
         default = any(one.part == "default" for one in at[0])
         yield Group(_at(variant, rate), task, "fixed" if default else "trial", *at)
 

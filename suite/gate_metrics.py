@@ -75,8 +75,8 @@ def _incomparable(
     for field in fields:
         a, b = ({str(getattr(made, field)) for made in side} for side in sides)
         if a != b or (timed and len(a) > 1):
-            named = field.replace("_", " ")
-            return f"another {named}" if timed else f"another {named}: {_some(a)} and {_some(b)}"
+            told = "" if timed else f": {_some(a)} in the baseline, {_some(b)} in the candidate"
+            return f"not the same {field.replace('_', ' ')} everywhere{told}"
     if not timed:
         return None
     loads = [one.load for side in (old, new) for one in side]

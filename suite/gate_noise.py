@@ -89,7 +89,8 @@ def prior(differences: Sequence[Difference], resolution: float) -> Prior | None:
     """The common variance of these groups; None where fewer than two of them know one.
 
     No variance counts as less than `resolution` squared. The prior is never worth more degrees of freedom
-    than the other groups have together.
+    than there are other groups: few groups cannot show that they are alike, and to believe it of one that is
+    noisier than the rest would be a false alarm.
     """
     known = [d for d in differences if d.df > 0 and not d.identical]
     if len(known) < 2:
@@ -99,7 +100,7 @@ def prior(differences: Sequence[Difference], resolution: float) -> Prior | None:
     logs -= special.digamma(df / 2) - np.log(df / 2)
     centre = float(logs.mean())
     spread = float(logs.var(ddof=1) - special.polygamma(1, df / 2).mean())
-    most = float(df.sum() - df.max())
+    most = len(known) - 1.0
     worth = most if spread <= 0 else min(2 * _trigamma_inverse(spread), most)
     return Prior(math.exp(centre + float(special.digamma(worth / 2)) - math.log(worth / 2)), worth)
 

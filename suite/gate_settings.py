@@ -74,7 +74,7 @@ METRICS = tuple(
 class Settings(Fact):
     """How strict the gate is."""
 
-    alpha: float = Field(default=0.01, gt=0, lt=0.5, description="chance that any row fails by noise alone")
+    alpha: float = Field(default=0.02, gt=0, lt=0.5, description="chance that any row fails by noise alone")
     power: float = Field(default=0.8, gt=0.5, lt=1, description="at a row's limit")
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="of the intervals shown")
     rounding: float = Field(default=1e-3, ge=0, description="relative, of the untouched base's losses")

@@ -23,7 +23,7 @@ def headline(report: Report) -> str:
     """What was judged and how it came out, in a sentence."""
     counts = ", ".join(f"{n} {verdict}" for verdict, n in report.counts.items())
     groups = {(row.variant, row.task) for row in report.rows if row.variant and row.task}
-    return f"{VERDICTS[report.verdict]} ({counts}; {len(groups)} variants on tasks)"
+    return f"{VERDICTS[report.verdict]} (checks: {counts}; {len(groups)} pairs of variant and task)"
 
 
 def told(report: Report) -> list[Row]:

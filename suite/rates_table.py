@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -24,7 +25,7 @@ def tables(rows: Sequence[Row], predicted: Model | None = None) -> RenderableTyp
     for row in rows:
         groups[row.curve.group].append(row)
     for group in groups.values():
-        parts += [_curves(group), *_rules(group)]
+        parts += [_curves(group), *_partial(group), *_rules(group)]
         if predicted is not None:
             parts += list(_predicted(group, predicted))
     return Group(*parts)
@@ -41,24 +42,24 @@ def short(rate: float | None) -> str:
 def optimal(found: Optimum | None) -> str:
     """An optimum with its interval; an end at the edge of what was tried is only a bound."""
     if found is None:
-        return "under 3 rates"
-    sign = {"low": "<=", "high": ">="}.get(found.edge or "", "")
-    return f"{sign}{short(found.rate)} {_interval(found, short)}"
+        return "not found"
+    sign = {"low": "<", "high": ">"}.get(found.edge or "", "")
+    return f"{sign}{short(found.rate)}\n{_interval(found, short)}"
 
 
 def times(found: Ratio | None) -> str:
     """A ratio with its interval."""
     if found is None:
         return ABSENT
-    return f"{found.value:.2g} {_interval(found, lambda value: f'{value:.2g}')}"
+    return f"{found.value:.2g}\n{_interval(found, lambda value: f'{value:.2g}')}"
 
 
 def _interval(found: Optimum | Ratio, show: object) -> str:
     assert callable(show)
     if found.low is None or found.high is None:
-        return "(one seed)" if isinstance(found, Optimum) and found.seeds == 1 else "(no interval)"
-    low = "<=" if found.open_low else ""
-    high = ">=" if found.open_high else ""
+        return "one seed" if isinstance(found, Optimum) and found.seeds == 1 else "no interval"
+    low = "<" if found.open_low else ""
+    high = ">" if found.open_high else ""
     return f"[{low}{show(found.low)}, {high}{show(found.high)}]"
 
 
@@ -75,7 +76,7 @@ def _table(title: str, caption: str, *columns: str) -> Table:
         caption=Text(caption),
         caption_justify="left",
     )
-    found.add_column(columns[0], overflow="fold")
+    found.add_column(columns[0], overflow="fold", min_width=8)
     for name in columns[1:]:
         found.add_column(Text(name), justify="right", no_wrap=True)
     return found
@@ -87,26 +88,40 @@ def _curves(group: Sequence[Row]) -> Table:
     caption = (
         "curve: log validation loss by rate, low to high; x diverged, . not run. best: of the rates tried, "
         "with its loss. alike: rates that the seeds cannot tell from it. optimum: of a parabola, with 95 % "
-        "interval; <= and >= are bounds at the edge of what was tried. full: ratio to full fine-tuning's."
+        "interval; < and > are bounds at the edge of what was tried. full: ratio to full fine-tuning's."
     )
-    table = _table(title, caption, "variant", "curve", "tried", "best", "alike", "optimum", "full")
+    table = _table(title, caption, "variant", "curve, tried", "best", "alike", "optimum", "full")
     for row in group:
-        best = f"{short(row.optimum.best)} ({row.optimum.loss:.3g})" if row.optimum else _lowest(row.curve)
+        best = _best(row.optimum.best, row.optimum.loss) if row.optimum else _lowest(row.curve)
         table.add_row(
             Text(_name(row)),
-            sparkline(row.curve),
-            _span(row.curve.rates),
+            f"{sparkline(row.curve)}\n{_span(row.curve.rates)}",
             best,
-            _span(row.alike) if row.optimum and row.optimum.seeds > 1 else ABSENT,
+            _span(row.alike).replace("..", "..\n") if row.optimum and row.optimum.seeds > 1 else ABSENT,
             optimal(row.optimum),
             times(row.ratio),
         )
     return table
 
 
+def _partial(group: Sequence[Row]) -> Iterator[Text]:
+    """Which curves have rates that some seeds lack: what lies beyond the others is then not looked at."""
+    for row in group:
+        run, found = int((~np.isnan(row.curve.losses)).sum()), row.optimum
+        if found is not None and run > found.rates * found.seeds:
+            yield Text(
+                f"{_name(row)}: {found.rates} rates of {found.seeds} seeds are looked at, of {run} cells "
+                "that were run; the other rates lack seeds"
+            )
+
+
 def _lowest(curve: Curve) -> str:
     loss, rate = min(zip(curve.means.tolist(), curve.rates, strict=True))
-    return f"{short(rate)} ({loss:.3g})"
+    return _best(rate, loss)
+
+
+def _best(rate: float, loss: float) -> str:
+    return f"{short(rate)}\n{loss:.3g}"
 
 
 def _span(rates: Sequence[float]) -> str:
@@ -125,7 +140,8 @@ def _rules(group: Sequence[Row]) -> Iterator[RenderableType]:
         for row in group:
             table.add_row(Text(_name(row)), *[_told(row, row.predictions[i]) for i in told])
         yield table
-    yield from _reasons([(row, row.predictions) for row in group])
+    shown = [i for i, name in enumerate(names) if i in told or name in ("formula", "hessian")]
+    yield from _reasons([(row, [row.predictions[i] for i in shown]) for row in group])
     for row in group:
         if row.curvature is not None:
             c = row.curvature
@@ -171,4 +187,5 @@ def _reasons(found: Sequence[tuple[Row, Sequence[Prediction]]]) -> Iterator[Text
     for (note, names), which in merged.items():
         none = [rule for rule in which if rule]
         rule = f"no {', no '.join(none)} for " if none else ""
-        yield Text(f"{rule}{', '.join(names)}: {note}")
+        who = "all" if len(names) == len(found) > 1 else ", ".join(names)
+        yield Text(f"{rule}{who}: {note}")

@@ -81,7 +81,7 @@ def verify(
     plan = plan_of(record, model, data, device)
     with _place() as place:
         again = _again(record, plan, place, execute, command, folder)
-    return Verdict(record, differences(record, again), elsewhere(record, again))
+    return Verdict(record, differences(record, again, folder is None), elsewhere(record, again))
 
 
 def _check(record: Record, evaluation_only: bool) -> None:

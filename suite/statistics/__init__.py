@@ -5,6 +5,7 @@ Everything starts from a `Sample`: the values of one variant on one task, item b
 
 from suite.statistics.fronts import Improvement, improvement, pareto
 from suite.statistics.intervals import (
+    LEVEL,
     Comparison,
     Interval,
     compare,
@@ -19,6 +20,7 @@ from suite.statistics.regrets import regret
 from suite.statistics.sample import Sample
 
 __all__ = [
+    "LEVEL",
     "Comparison",
     "Improvement",
     "Interval",

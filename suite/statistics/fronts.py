@@ -48,7 +48,7 @@ def pareto(gain: Board, forgetting: Board, draws: int = DRAWS) -> dict[str, floa
 
 
 def improvement(a: Mapping[str, Sample], b: Mapping[str, Sample], draws: int = DRAWS) -> Improvement:
-    """P(b > a) of two runs, mean over tasks, ties count half (Agarwal et al. 2021, probability of improvement).
+    """P(b > a) of two runs, mean over tasks, a tie half: probability of improvement (Agarwal et al. 2021).
 
     The interval resamples the seeds of each variant and the items of each task. UserError unless both have
     the same tasks.
@@ -103,7 +103,7 @@ def _chi_square(draws: int, df: int, task: str) -> Values:
 
 
 def _resampled(a: Sample, b: Sample, draws: int, generator: np.random.Generator) -> tuple[Values, Values]:
-    """[draw, seed] of both: means by seed over resampled items, the same items for both, of resampled seeds."""
+    """[draw, seed] of both: the means of resampled seeds over resampled items, the same items for both."""
     known = set(b.items)
     items = [item for item in a.items if item in known]
     if not items:

@@ -6,20 +6,23 @@ many know (`suite.statistics.variance`). Resampling three seeds gives neither pa
     ((t[item df] sqrt(item part))^k + (t[seed df] sqrt(seed part) share^g)^k)^(1/k),
     k = 2 + 10 / df^2,  g = 0.15 / df^2,  df = seed df,  share = seed part / both parts
 
+and p is the level at which the interval just reaches zero, so that the two never disagree (t at that level;
+g fades below 5 %, where it would let too much through).
+
 With k = 2 and g = 0 this is the method of variance estimates recovery (Zou and Donner, Statistics in Medicine
 2008): right for many seeds, too wide for few. k and g were fitted so that for normal effects of any mix close
-to 95 intervals in 100 hold the truth (94.5 to 95.6 with three seeds or more, 93.8 to 96.4 with two);
+to 95 intervals in 100 hold the truth (94.3 to 95.7 with three seeds or more, 94 to 97 with two);
 `benchmarks/intervals.py` counts them on simulated benchmarks. It is never less than half of what the items
 alone would give, which the seed part can be by luck.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 from suite.errors import UserError
 from suite.statistics.sample import Sample
@@ -27,6 +30,7 @@ from suite.statistics.variance import Moments, Part, moments
 
 LEVEL = 0.05
 POWER = 0.8
+RAREST = 1e-12  # no p below it is told
 LEAST = 0.5  # of the half width over the items alone
 
 
@@ -72,7 +76,7 @@ def interval(sample: Sample) -> Interval:
 
 
 def compare(a: Sample, b: Sample) -> Comparison:
-    """b - a over the items that both have, and by seed where both have a seed. UserError without common items."""
+    """b - a over common items, and by seed where both have it. UserError without an item in common."""
     parts, paired = difference(a, b)
     return _comparison(parts, paired)
 
@@ -120,15 +124,12 @@ def difference(a: Sample, b: Sample) -> tuple[list[Part], int]:
 
 
 def _comparison(parts: list[Part], paired: int) -> Comparison:
-    found, centre = _interval(parts)
-    if found.se == 0:
-        return Comparison(found, 1.0 if centre == 0 else 0.0, 0.0, paired)
-    p = float(2 * special.stdtr(found.df, -abs(centre) / found.se))
-    return Comparison(found, p, detectable(found), paired)
+    found, moved = _interval(parts)
+    return Comparison(found, _p(moved), detectable(found), paired)
 
 
-def _interval(parts: list[Part]) -> tuple[Interval, float]:
-    """The interval of a sum of samples, and its centre."""
+def _interval(parts: list[Part]) -> tuple[Interval, Moments]:
+    """The interval of a sum of samples, and what it was made of."""
     found = moments(parts)
     items = min(len(part.sample.items) for part in parts)
     seeds = min(len(part.sample.seeds) for part in parts)
@@ -144,25 +145,41 @@ def _interval(parts: list[Part]) -> tuple[Interval, float]:
         df=df,
         seeds=seeds,
         items=items,
-    ), found.centre
+    ), found
 
 
-def half_width(found: Moments) -> float:
-    """Half the width of the 95 % interval; see the head of this file."""
-    alone = float(_edge(found.item_df) * np.sqrt(found.item + (found.rest if found.seed else 0.0)))
+def half_width(found: Moments, level: float = LEVEL) -> float:
+    """Half the width of the interval that misses the truth `level` of the time; see the head of this file."""
+    edge = _edge(found.item_df, level)
+    alone = edge * math.sqrt(found.item + (found.rest if found.seed else 0.0))
     if not found.seed:
         return alone
     share = found.seed / (found.seed + found.item)
-    item = float(_edge(found.item_df) * np.sqrt(found.item))
-    seed = float(_edge(found.seed_df) * np.sqrt(found.seed)) * share ** (0.15 / found.seed_df**2)
+    less = 0.15 / found.seed_df**2 * min(level / LEVEL, 1.0)
+    item = edge * math.sqrt(found.item)
+    seed = _edge(found.seed_df, level) * math.sqrt(found.seed) * share**less
     k = 2 + 10 / found.seed_df**2
     most = max(item, seed)
-    return max(most * ((item / most) ** k + (seed / most) ** k) ** (1 / k), LEAST * alone)
+    both = most * ((item / most) ** k + (seed / most) ** k) ** (1 / k) if most else 0.0
+    return max(both, LEAST * alone)
 
 
-def _edge(df: float) -> float:
-    """Where Student's t leaves 2.5 % on either side."""
-    return float(special.stdtrit(max(df, 1.0), 1 - LEVEL / 2))
+def _p(found: Moments) -> float:
+    """The level at which the interval just reaches zero: two-sided p, `RAREST` at the least."""
+
+    def beyond(level: float) -> float:
+        return half_width(found, level) - abs(found.centre)
+
+    if found.centre == 0:
+        return 1.0
+    if beyond(RAREST) <= 0:
+        return RAREST
+    return float(optimize.root_scalar(beyond, bracket=(RAREST, 1.0), xtol=RAREST).root)
+
+
+def _edge(df: float, level: float = LEVEL) -> float:
+    """Where Student's t leaves half of `level` on either side."""
+    return -float(special.stdtrit(max(df, 1.0), level / 2))
 
 
 def _df(found: Moments) -> float:

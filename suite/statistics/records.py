@@ -16,11 +16,12 @@ from suite.words import title
 
 CHANGE = (-100.0, 100.0)  # the least and most that an item can change by, points
 SCORE = (0.0, 100.0)
+ALIKE = ("variant", "task", "base", "learning_rate", "recipe", "evaluation")
 Outcomes = dict[tuple[str, str], float]  # (evaluation, item) -> points
 
 
 def gain(records: Iterable[Record]) -> Sample:
-    """after - before of the first target evaluation, points: +100 an item that became right, -100 one lost."""
+    """after - before of the first target evaluation, points: +100 an item turned right, -100 turned wrong."""
     ordered = _one_a_seed(records)
     rows = [_changes(record, 1, lambda scores, cell=record.cell: _target(scores, cell)) for record in ordered]
     return _table(ordered, rows, CHANGE)
@@ -91,11 +92,11 @@ def _one_a_seed(records: Iterable[Record]) -> list[Record]:
         raise UserError(f"two records of one seed ({title(found[0].cell)}, seeds {seeds}); give one a seed")
     first = found[0].cell
     for record in found[1:]:
-        for part in ("variant", "task", "base"):
+        for part in ALIKE:
             if getattr(record.cell, part) != getattr(first, part):
                 raise UserError(
-                    f"a sample is of one {part}: {title(first)} and {title(record.cell)} differ in it "
-                    f"({getattr(first, part)!r} against {getattr(record.cell, part)!r})"
+                    f"a sample is of one {part.replace('_', ' ')}: {title(first)} ({found[0].id}) and "
+                    f"{title(record.cell)} ({record.id}) differ in it"
                 )
     return found
 

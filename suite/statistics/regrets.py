@@ -12,7 +12,7 @@ from suite.statistics.sample import Sample
 def regret(tuned: Mapping[str, Mapping[str, Sample]], reference: str) -> dict[str, Comparison]:
     """reference - variant of the tuned cells (variant -> task -> sample of a gain), for every other variant.
 
-    Paired by item and seed, mean over tasks; positive: the variant stays behind. UserError without `reference`.
+    Paired by item and seed, mean over tasks; positive: it stays behind. UserError without `reference`.
     """
     if reference not in tuned:
         raise UserError(f"no reference {reference!r} among {', '.join(sorted(tuned))}")

@@ -46,7 +46,11 @@ class Sample:
     @property
     def by_seed(self) -> Values:
         """[S]: the quantity under each seed, the mean over groups of the mean over a group's items."""
-        return self.values @ self.weights
+        if not self.groups:
+            return self.values.mean(axis=1)
+        labels = np.array(self.groups)
+        parts = [self.values[:, labels == name].mean(axis=1) for name in np.unique(labels)]
+        return np.mean(parts, axis=0)
 
     @property
     def mean(self) -> float:

@@ -34,7 +34,7 @@ UNASKED = 1  # items added at either limit of each group
 
 @dataclass(frozen=True)
 class Part:
-    """One sample of a sum, and how often it counts. The seeds of two parts have nothing to do with each other."""
+    """One sample of a sum, and how often it counts. No two parts share the noise of a seed."""
 
     sample: Sample
     times: float = 1.0
@@ -111,7 +111,7 @@ def _by_group(pull: Values, group: Values) -> list[tuple[float, float]]:
 
 
 def _joined(terms: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """A sum of variances and its degrees of freedom (Welch 1947: unbiased where Satterthwaite's are too few)."""
+    """A sum of variances and its degrees of freedom (Welch 1947; Satterthwaite's are too few on average)."""
     total = sum(variance for variance, _ in terms)
     if total <= 0:
         return 0.0, sum(df for _, df in terms)

@@ -13,7 +13,10 @@ from suite.jobs import TrainPack
 from suite.plan import Request, resolve
 from suite.record import Cost
 from suite.store import Store
+from suite.training.batches import order
+from suite.training.memory import Work, needs
 from suite.workshop import Workshop
+from variants import registry
 
 MEGA = torch.zeros(1).element_size() * 1024
 
@@ -128,3 +131,21 @@ def test_a_pack_of_several_measures_nothing_of_the_pass(tiny_base: Path, tmp_pat
         for name in ("flops", "peak_memory_bytes", "reserved_memory_bytes", "start_s", "latency"):
             assert measured[name] is None, name
         assert cost.tokens_per_s is None and cost.adapter_bytes
+
+
+def test_the_recorded_operations_are_those_of_a_step_without_numbers(
+    trained_store: Path, tiny_base: Path
+) -> None:
+    """The second batch of the cell's own order, on the model's shape alone."""
+    plan = resolve(Request(variants="lora", tasks="math", model=str(tiny_base), device="cpu"))
+    shop = Workshop(plan.setup, 1)
+    shop.open("float32")
+    for record in Store(trained_store).records():
+        cell, recipe = record.cell, record.cell.how.recipe
+        rows = shop.encoded(shop.task(cell, recipe), "train", recipe)
+        batches = order(len(rows), recipe.batch_size, (cell.seeds["data"], cell.task.name))
+        second = [next(batches), next(batches)][1]
+        work = Work(recipe, recipe.max_length, tuple(rows[i] for i in second))
+        variant = registry.build(cell.variant.name, cell.variant.settings)
+        assert record.cost is not None
+        assert record.cost.flops == needs(tiny_base, variant, work, "cpu").flops, cell.variant.name

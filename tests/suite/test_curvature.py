@@ -1,4 +1,4 @@
-"""The largest eigenvalue: against closed forms, against an explicit Hessian of a tiny model, and repeatable."""
+"""The largest eigenvalue: against closed forms and an explicit Hessian of a tiny model, and repeatable."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_step_that_is_too_long_is_told() -> None:
 def _explicit(
     model: LlamaForCausalLM, adapter: Adapter, rows: list[Encoded], scales: dict[str, float]
 ) -> float:
-    """The largest eigenvalue of the whole Hessian in A and B, by double backward through a plain W + s B A."""
+    """The largest eigenvalue of the Hessian in A and B, by double backward through a plain W + s B A."""
     model, batch = copy.deepcopy(model).double(), collate(rows, 0)
     sites = {name: site for name, site in adapter.sites.items() if isinstance(site, LowRank)}
     start = [(n, k, p.detach().double()) for n, s in sites.items() for k, p in (("A", s.A), ("B", s.B))]

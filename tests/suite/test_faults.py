@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.planted import NAMED, Fault
-from benchmarks.unasked import UNASKED
+from benchmarks.unasked import CONTROL, UNASKED
 from suite import model as models
 from suite.record import Cell
 from suite.training import encode, step
@@ -31,7 +31,7 @@ from variants.route import routed
 from variants.site import LowRank
 
 EVERY = {fault.name: fault for fault in (*NAMED, *UNASKED)}
-NOT_IN_TRAINING = {"saved in bfloat16", "the base is scored", "loss on the prompt"}
+NOT_IN_TRAINING = {"saved in bfloat16", "the base is scored", "loss on the prompt", CONTROL.name}
 SPELLED = {"lora": "lora:rank=4,alpha=8", "pissa": "pissa:rank=4,alpha=8", "loftq": "loftq:rank=4,alpha=8"}
 LORA = LoRA(rank=4, alpha=8)
 
@@ -49,7 +49,7 @@ class Bench:
     cells: dict[str, Cell]
 
     def trained(self, variant: str) -> list[torch.Tensor]:
-        """What the variant's trained parameters come to in eleven steps of four rows."""
+        """What the variant's trained parameters come to in eleven steps of two rows, all clipped."""
         cell = self.cells[variant]
         adapter = self.shop.attach(cell)
         recipe = cell.how.recipe
@@ -80,7 +80,7 @@ def bench(tiny_base: Path) -> Bench:
     plan = resolve(request)
     shop = Workshop(plan.setup, None)
     shop.open("float32")
-    recipe = plan.cells[0].how.recipe.model_copy(update={"warmup": 0.3, "batch_size": 4})
+    recipe = plan.cells[0].how.recipe.model_copy(update={"warmup": 0.3, "batch_size": 2, "clip": 0.01})
     changed = [cell.model_copy(update={"recipe": recipe}) for cell in plan.cells]
     return Bench(shop, {cell.variant.name: cell for cell in changed})
 
@@ -98,13 +98,20 @@ def equal(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> bool:
 @pytest.mark.parametrize(
     "fault", [f for f in EVERY.values() if f.name not in NOT_IN_TRAINING], ids=lambda f: f.name
 )
-def test_a_fault_changes_what_is_trained_and_nothing_afterwards(
+def test_a_fault_changes_what_is_trained(
     fault: Fault, bench: Bench, right: dict[str, list[torch.Tensor]]
 ) -> None:
     variant = fault.variants[0]
     with fault.plant():
         assert not equal(bench.trained(variant), right[variant])
-    assert equal(bench.trained(variant), right[variant])
+
+
+def test_nothing_of_a_fault_stays(bench: Bench, right: dict[str, list[torch.Tensor]]) -> None:
+    for fault in EVERY.values():
+        with fault.plant():
+            pass
+    for variant in bench.cells:
+        assert equal(bench.trained(variant), right[variant])
 
 
 def test_every_fault_has_a_name_of_its_own_and_a_line() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from suite.errors import UserError
 from suite.gate import Report, Row, Settings, judge
@@ -171,7 +172,9 @@ def test_a_rate_at_which_some_seeds_diverge_is_told_from_one_at_which_more_do() 
 
     assert row(judge(some(range(10), 3), some(range(20, 30), 3)), "status").verdict == "pass"
     assert row(judge(some(range(10), 3), some(range(20, 30), 4)), "status").verdict == "inconclusive"
-    assert row(judge(some(range(10), 1), some(range(20, 30), 10)), "status").verdict == "fail"
+    worse = row(judge(some(range(10), 1), some(range(20, 30), 10)), "status")
+    assert worse.verdict == "fail"
+    assert worse.p == pytest.approx(stats.fisher_exact([[10, 0], [1, 9]], alternative="greater").pvalue)
     assert row(judge(some(range(10), 0), some(range(20, 30), 1)), "status").verdict == "fail"
 
 
@@ -327,6 +330,16 @@ def test_a_search_is_judged_by_what_it_chose_and_by_its_default() -> None:
     assert "held-out loss" in failed(judge(search(0.005), search(0.005, 0.2)))
     assert row(judge(search(0.005), search(0.009)), "rate chosen", tuned).verdict == "pass"
     assert row(judge(search(0.003), search(0.009)), "rate chosen", tuned).verdict == "inconclusive"
+    some = search(0.005)
+    beyond = [
+        r.model_copy(update={"search": r.search.model_copy(update={"role": "edge"})})
+        if r.search and r.cell.learning_rate == 0.009
+        else r
+        for r in some
+    ]
+    fewer = [r for r in some if r.cell.learning_rate != 0.009]
+    assert judge(beyond, fewer).verdict == "pass"
+    assert row(judge(some, fewer), "status", f"{PISSA.name} at 0.009").verdict == "fail"
     with pytest.raises(UserError, match="a search for the rate and one rate"):
         judge(search(0.005), store(range(3)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -133,13 +134,14 @@ def test_a_score_that_was_changed_is_named(
 
 
 def test_a_score_that_was_changed_with_its_items_is_named(
-    here: Again, trained_store: Path, records: dict[str, Record]
+    here: Again, trained_store: Path, records: dict[str, Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("suite.verify._again", lambda *args: records["lora"])
     verdict = here(_forged(records["lora"]), trained_store)
     assert not verdict.reproduces and verdict.elsewhere == []
-    facts = [one.fact for one in verdict.telling]
-    assert "after.general.pocket_arc.value" in facts
-    assert "after.general.pocket_arc.items: 2 of 2 outcomes, first of item 0, 1" in facts
+    value, items = (str(one) for one in verdict.telling)
+    assert value.startswith("after.general.pocket_arc.value: 1 recorded, 0.5 (change -0.5, 95 % interval ")
+    assert items.startswith("after.general.pocket_arc.items: 1 of 2 outcomes, first of item")
 
 
 TAMPERED: list[tuple[tuple[Any, ...], Any, str]] = [
@@ -147,8 +149,8 @@ TAMPERED: list[tuple[tuple[Any, ...], Any, str]] = [
     (("trainable_parameters",), 7, "trainable_parameters"),
     (("adapted_modules", 0), "other", "adapted_modules"),
     (("start_loss",), 1.0, "start_loss"),
-    (("curve", 2, "loss"), 1.0, "training loss at phase 0, step 2, and maybe later"),
-    (("curve", 2, "learning_rate"), 1.0, "training loss at phase 0, step 2, and maybe later"),
+    (("curve", 2, "loss"), 1.0, "curve at phase 0, step 2: loss"),
+    (("curve", 2, "learning_rate"), 1.0, "curve at phase 0, step 2: learning_rate"),
     (("effect", "from_base"), 1.0, "effect.from_base"),
     (("weights",), "0" * 16, "weights"),
     (("rows",), "0" * 16, "rows"),
@@ -186,10 +188,12 @@ def test_every_fact_counts(place: tuple[Any, ...], value: Any, fact: str, record
 @pytest.mark.parametrize(
     ("place", "value", "holds"),
     [
-        (("start_loss",), 1.019, True),
-        (("start_loss",), 1.021, False),
-        (("after", "bits_per_byte"), 1.019, True),
-        (("after", "log_loss", "test"), 1.021, False),
+        (("start_loss",), 1.009, True),
+        (("start_loss",), 1.011, False),
+        (("before", "bits_per_byte"), 1.011, False),
+        (("after", "bits_per_byte"), 1.24, True),
+        (("after", "log_loss", "test"), 1.26, False),
+        (("after", "log_loss", "test"), 0.74, False),
         (("curve", 2, "loss"), 5.0, True),
         (("curve", 2, "learning_rate"), 5.0, False),
         (("effect", "from_base"), 5.0, True),
@@ -213,9 +217,17 @@ def test_elsewhere_only_rounding_is_allowed(
     assert verdict.reproduces == holds
 
 
+def test_weights_that_are_only_scored_again_are_held_closer(records: dict[str, Record]) -> None:
+    one, other = records["lora"], [Difference("threads", "1", "2", True)]
+    assert one.after is not None and one.after.bits_per_byte is not None
+    for factor, holds in ((1.009, True), (1.011, False)):
+        now = _with(one, ("after", "bits_per_byte"), factor * one.after.bits_per_byte)
+        assert Verdict(one, differences(one, now, trained=False), other).reproduces == holds
+
+
 def test_elsewhere_a_score_stays_within_its_interval() -> None:
     other = [Difference("threads", "1", "2", True)]
-    for right, holds in ((50, True), (41, True), (39, False), (61, False)):
+    for right, holds in ((50, True), (37, True), (36, False), (64, False)):
         one, now = (record(cell(LORA, "sums", 0)) for _ in range(2))
         assert one.after is not None and now.after is not None
         one.after.target["sums_test"] = score("sums_test", 50, 100)
@@ -223,13 +235,19 @@ def test_elsewhere_a_score_stays_within_its_interval() -> None:
         assert Verdict(one, differences(one, now), other).reproduces == holds
 
 
-def test_the_interval_is_wilson_s() -> None:
-    from scipy.stats import binomtest
-
-    for right, n in ((0, 20), (7, 20), (20, 20), (131, 250)):
-        exact = binomtest(right, n).proportion_ci(method="wilson")
-        assert interval(score("e", right, n)) == pytest.approx((exact.low, exact.high), abs=1e-12)
-    assert interval(score("e", 1, 4).model_copy(update={"n": None})) == (float("-inf"), float("inf"))
+def test_the_interval_is_newcombe_s() -> None:
+    """Of two unpaired shares, as printed in Newcombe 1998, table II, method 10."""
+    for a, m, b, n, low, high in (
+        (56, 70, 48, 80, 0.0524, 0.3339),
+        (9, 10, 3, 10, 0.1705, 0.8090),
+        (10, 10, 0, 20, 0.6791, 1.0),
+    ):
+        found = interval(score("e", b, n), score("e", a, m))
+        assert found == pytest.approx((low, high), abs=5e-5)
+    assert interval(score("e", 1, 4).model_copy(update={"n": None}), score("e", 1, 4)) == (
+        -math.inf,
+        math.inf,
+    )
 
 
 def test_where_a_record_was_made_is_told(records: dict[str, Record]) -> None:
@@ -283,7 +301,7 @@ def test_what_is_not_here_as_it_was(
 def test_data_that_changed_are_named(records: dict[str, Record]) -> None:
     read = records["lora"].model_copy(update={"data": {"gsm8k/train.jsonl": "a" * 64}})
     with pytest.raises(
-        UserError, match="'gsm8k/train.jsonl' has SHA-256 bbbbbbbbbbbbbbbb.* made with aaaaaaaaaaaaaaaa"
+        UserError, match=r"'gsm8k/train.jsonl' has SHA-256 bbbbbbbbbbbbbbbb.* made with aaaaaaaaaaaaaaaa"
     ):
         suite.verify._check_data(read, {"gsm8k/train.jsonl": "b" * 64})
     suite.verify._check_data(read, {"gsm8k/train.jsonl": "a" * 64, "other": "b"})
@@ -363,9 +381,8 @@ def _cell(one: Record, **changes: Any) -> Record:
 
 
 def _forged(one: Record) -> Record:
-    """All items of a skill the other way round, and its score with them."""
-    assert one.after is not None
-    arc = one.after.general["pocket_arc"]
-    for i, item in enumerate(arc.items):
-        one = _with(one, ("after", "general", "pocket_arc", "items", i, "correct"), 1 - (item.correct or 0))
-    return _with(one, ("after", "general", "pocket_arc", "value"), 1 - arc.value)
+    """All items of a skill right, and its score with them."""
+    assert one.after is not None and one.after.general["pocket_arc"].value < 1
+    for i in range(len(one.after.general["pocket_arc"].items)):
+        one = _with(one, ("after", "general", "pocket_arc", "items", i, "correct"), 1.0)
+    return _with(one, ("after", "general", "pocket_arc", "value"), 1.0)
