@@ -287,7 +287,7 @@ class Record(Fact):
     )
     rows: str | None = Field(
         default=None,
-        description="16 hex digits of the SHA-256 of the training rows as tokens, and of which are learned: of "
+        description="16 hex digits of the SHA-256 of the training rows as tokens and of which are learned: "
         "prompts as rendered, answers, chat template, loss mask",
     )
     contamination: list[Overlap] = Field(

@@ -62,7 +62,8 @@ def standings(records: Iterable[Record]) -> list[Standings]:
 
 def _standings(board: Board, known: Mapping[str, Record]) -> Standings:
     scored = [task for task in board.recipes if task not in board.unscored]
-    cells = {row.label: _by_task([known[name] for name in row.records], known) for row in board.rows}
+    labels = task_labels(known[name] for row in board.rows for name in row.records)
+    cells = {row.label: _by_task([known[name] for name in row.records], labels) for row in board.rows}
     gains: dict[str, dict[str, Sample]] = {}
     for row in board.rows:
         measured = {task: ones for task in scored if (ones := cells[row.label].get(task))}
@@ -92,9 +93,8 @@ def _standings(board: Board, known: Mapping[str, Record]) -> Standings:
     return Standings(board, tuple(places), ranking.pairs if ranking else (), reference)
 
 
-def _by_task(cells: Iterable[Record], known: Mapping[str, Record]) -> dict[str, list[Record]]:
+def _by_task(cells: Iterable[Record], labels: Mapping[str, str]) -> dict[str, list[Record]]:
     """The finished cells by task, read on test both before and after."""
-    labels = task_labels(known.values())
     found: dict[str, list[Record]] = {}
     for record in cells:
         if record.status == "ok" and record.read and record.gain is not None and _has_items(record):

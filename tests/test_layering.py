@@ -14,7 +14,15 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("variants", "tasks", "suite", "leaderboard")
 LIGHT = (
     *("suite.plan", "suite.record", "suite.store", "suite.summary", "suite.table", "suite.words"),
-    *("suite.importing", "suite.show", "leaderboard.build"),
+    *(
+        "suite.importing",
+        "suite.show",
+        "suite.statistics",
+        "suite.compare",
+        "suite.standings",
+        "suite.tuning",
+        "leaderboard.build",
+    ),
     *("suite.gate", "suite.gate_file", "suite.gate_markdown", "suite.gate_junit", "suite.gate_table"),
 )
 NAMES = {

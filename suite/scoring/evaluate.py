@@ -52,7 +52,9 @@ def evaluate(
     with harness.tamed():
         from suite.scoring.lm import PackLM
 
-        lm = PackLM(model, tokenizer, adapters=adapters, batch_size=batch_size, seed=settings.seed, say=on_note)
+        lm = PackLM(
+            model, tokenizer, adapters=adapters, batch_size=batch_size, seed=settings.seed, say=on_note
+        )
         try:
             return score(lm, evaluations, settings, limit or settings.limit, on_progress, on_note)
         finally:

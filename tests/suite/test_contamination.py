@@ -1,4 +1,4 @@
-"""What of an evaluation stands in a training set: against a plain search, and against texts planted by hand."""
+"""What of an evaluation stands in a training set: against a plain search, and texts planted by hand."""
 
 from __future__ import annotations
 
