@@ -9,13 +9,15 @@ p is of "d is at most the floor", adjusted by Holm over everything that can fail
   with the stated power; or nothing is known of the noise.
 - pass: everything else, and whatever is identical.
 
-What does not depend on the seed is compared exactly, and one difference is enough.
+What does not depend on the seed is compared exactly, and one difference is enough. A side that lacks cells or
+measurements does not pass for it: see `suite.gate_complete`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from suite.gate_complete import founded, left_out, lost
 from suite.gate_exact import base, exact, status
 from suite.gate_facts import Facts, facts
 from suite.gate_groups import Group, match
@@ -28,6 +30,8 @@ from suite.record import Record
 
 ORDER = (
     "status",
+    "lost cells",
+    "baseline",
     "base",
     "data shown",
     "rate chosen",
@@ -37,6 +41,7 @@ ORDER = (
     "steps and rates",
     "tokens of a seed",
     "seeds",
+    "weights moved",
 )
 
 
@@ -49,14 +54,18 @@ def judge(
     settings = settings or Settings()
     old, new = (_read(side) for side in (baseline, candidate))
     matched = match(old, new)
-    groups = matched.groups
+    groups = [group for group in matched.groups if group.baseline]
+    measured = noisy(groups, settings)
     rows = [
         *(status(group, settings) for group in groups),
         *base(groups, settings),
         *(row for group in groups for row in exact(group)),
-        *noisy(groups, settings),
+        *lost(groups),
+        *founded(matched.groups, measured, settings),
+        *measured,
     ]
-    return Report(tuple(sorted(rows, key=lambda row: _place(row, settings))), _notes(matched.notes, old, new))
+    notes = _notes([*matched.notes, *left_out(groups)], old, new)
+    return Report(tuple(sorted(rows, key=lambda row: _place(row, settings))), notes)
 
 
 def _read(side: Sequence[Record] | Sequence[Facts]) -> list[Facts]:

@@ -24,7 +24,8 @@ def status(group: Group, settings: Settings) -> Row:
     """Whether the cells are there and finished."""
     what = (group.variant, group.task, "status")
     if not group.candidate:
-        return Row(*what, "fail", "missing: the candidate has no cell of it", moved=True)
+        told = "its search chose no rate" if group.kind == "tuned" else "the candidate has no cell of it"
+        return Row(*what, "fail", f"missing: {told}", moved=True)
     old, new = ({one.cell.seed: one for one in side} for side in (group.baseline, group.candidate))
     bad = [one for one in group.candidate if one.status != "ok"]
     broken = [s for s, one in new.items() if one.status != "ok" and s in old and old[s].status == "ok"]
@@ -55,7 +56,7 @@ def exact(group: Group) -> list[Row]:
         _counted(group, "total parameters", [one.total_parameters for one in old], new),
         _modules(group),
     ]
-    rows.append(_seeds(group))
+    rows += [_seeds(group), _moved(group)]
     done = [[one for one in side if one.status == "ok" and one.schedule] for side in (old, new)]
     if all(done):
         rows.append(_schedule(group, *done))
@@ -183,6 +184,25 @@ def _seeds(group: Group) -> Row | None:
     if same := [name for name in looked if _distinct(group.candidate, name) == 1]:
         return Row(*what, "fail", f"{same[0]} is the same for all of {seeds} seeds, and was not", moved=True)
     return Row(*what, "pass", f"{seeds} seeds give different runs")
+
+
+def _moved(group: Group) -> Row | None:
+    """Whether the same weights train: one that moved in every cell and now moves in none, or the reverse."""
+    what = (group.variant, group.task, "weights moved")
+    sides = [
+        [set(one.still) for one in side if one.still is not None]
+        for side in (group.baseline, group.candidate)
+    ]
+    if not all(sides):
+        return None
+    (always, ever), (always_now, ever_now) = ((set.intersection(*s), set.union(*s)) for s in sides)
+    if stopped := sorted(always_now - ever):
+        told = f"{len(stopped)} weights no longer move in training, such as {stopped[0]}"
+        return Row(*what, "fail", told, 0, len(stopped), len(stopped), moved=True)
+    if started := sorted(always - ever_now):
+        told = f"{len(started)} weights move that did not, such as {started[0]}"
+        return Row(*what, "fail", told, len(started), 0, -len(started), moved=True)
+    return Row(*what, "pass", f"the same; {len(always)} stand still on both sides" if always else "the same")
 
 
 def _distinct(side: Sequence[Facts], name: str) -> int:

@@ -55,6 +55,9 @@ class Facts(Fact):
     modules: list[str]
     shown: dict[str, str] = Field(description="what was read -> digest: training rows, prompts")
     schedule: list[list[float | None]] = Field(description="of each phase, the rate of each step")
+    still: list[str] | None = Field(
+        default=None, description="weights whose delta is exactly 0 after training; null where not known"
+    )
     tokens: Count | None
     before: dict[str, Number] = Field(description="the untouched base: score or loss by name")
     items: dict[str, Count] = Field(description="how many items each score in `before` is a mean of")
@@ -77,12 +80,13 @@ def _facts(record: Record, chosen: dict[str, float | None]) -> Facts:
         status=record.status,
         error=record.error,
         part=_part(record),
-        chosen=search is not None and rate == chosen[key(record.cell)],
+        chosen=search is not None and rate is not None and rate == chosen[key(record.cell)],
         trainable_parameters=record.trainable_parameters,
         total_parameters=record.total_parameters,
         modules=sorted(record.adapted_modules),
         shown=_shown(record),
         schedule=_schedule(record),
+        still=_still(record),
         tokens=record.cost.tokens if record.cost else None,
         before=before,
         items=items,
@@ -147,6 +151,12 @@ def _schedule(record: Record) -> list[list[float | None]]:
     for point in record.curve:
         phases.setdefault(point.phase, []).append(point.learning_rate)
     return [phases[phase] for phase in sorted(phases)]
+
+
+def _still(record: Record) -> list[str] | None:
+    if record.status != "ok" or record.effect is None or not record.effect.delta_norms:
+        return None
+    return sorted(name for name, norm in record.effect.delta_norms.items() if norm == 0)
 
 
 def _values(record: Record) -> Iterable[tuple[str, float | None]]:

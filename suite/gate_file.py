@@ -84,7 +84,11 @@ def read(file: Path) -> list[Facts]:
 
 
 def _cells(envelope: Envelope, file: Path) -> list[Facts]:
-    sizes = {name: [len(_json(value)) for value in envelope.shared.get(name, [])] for name in SHARED}
+    try:
+        sizes = {name: [len(_json(value)) for value in envelope.shared.get(name, [])] for name in SHARED}
+    except ValueError as error:  # NaN, infinity, a number of thousands of digits
+        told = " ".join(str(error).split())[:100]
+        raise UserError(f"{file}: 'shared' holds a number that is none ({told}); was it edited?") from None
     found: dict[str, Facts] = {}
     expanded = 0
     for number, cell in enumerate(envelope.cells):

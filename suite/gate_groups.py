@@ -21,7 +21,10 @@ Kind = Literal["fixed", "tuned", "trial"]
 
 @dataclass(frozen=True)
 class Group:
-    """The cells of one variant on one task, on both sides. An empty candidate is missing."""
+    """The cells of one variant on one task, on both sides.
+
+    An empty candidate is missing. An empty baseline is that of a search which chose no rate.
+    """
 
     variant: str
     task: str
@@ -92,8 +95,7 @@ def _groups(
     if not any(one.part != "alone" for one in old):
         return
     tuned = [tuple(one for one in side if one.chosen) for side in (old, new)]
-    if tuned[0]:
-        yield Group(f"{variant} (tuned)", task, "tuned", *tuned)
+    yield Group(f"{variant} (tuned)", task, "tuned", *tuned)
     for rate in sorted({one.cell.learning_rate or 0.0 for one in old if one.part != "alone"}):
         at = [
             tuple(one for one in side if one.part != "alone" and one.cell.learning_rate == rate)

@@ -42,9 +42,11 @@ def _series(group: Group, metric: Metric, settings: Settings) -> Series | Row | 
         return None
     done = [[one for one in side if one.status == "ok"] for side in (group.baseline, group.candidate)]
     old, new = (_by_seed(side, metric.name) for side in done)
-    if not old or not done[1]:
+    if not done[1] or not (old or new):
         return None
     what = (group.variant, group.task, metric.name)
+    if not old:
+        return Row(*what, "not judged", "not measured in the baseline") if done[0] else None
     if lacking := sum(metric.name not in one.values for one in done[1]):
         told = f"not measured in {lacking} of {len(done[1])} cells of the candidate, but in the baseline"
         if metric.kind == "cost":

@@ -109,6 +109,8 @@ class ScoreKept:
         cell = old.cell
         with shop.kept(old, self.folder) as adapters, watch.on():
             known = scored(shop, cell, cell.how.recipe, adapters, report)
+        if old.after is not None:  # what the rate was chosen by stays what it was
+            known["held_out"] |= old.after.held_out
         cost = (old.cost or Cost()).model_copy(
             update={"evaluate_wall_s": watch.wall, "evaluate_cpu_s": watch.cpu}
         )

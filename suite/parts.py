@@ -21,7 +21,10 @@ def task_key(task: TaskRef) -> str:
 
 @dataclass(frozen=True)
 class Part:
-    """The cells of one row; of a searched one also its kind, every cell of its searches, and who won."""
+    """The cells of one row; of a searched one also its kind, the trials of its searches, and who won.
+
+    Where nobody won a search, its tuned row holds the cells that went wrong, and no score.
+    """
 
     cells: Sequence[Record]
     kind: Kind | None = None
@@ -42,19 +45,24 @@ def parts(members: Sequence[Record]) -> list[Part]:
 
 
 def _searched(cells: Sequence[Record]) -> list[Part]:
-    """The rows of a variant whose rates were searched for; a search that nobody won shows all its cells."""
+    """The rows of a variant whose rates were searched for."""
     tuned: list[Record] = []
     default: list[Record] = []
     choices = {}
     for records in searches(cells).values():
         choice = choices[task_key(records[0].cell.task)] = choose(records)
-        lost = choice.rate is None
-        tuned += [one for one in records if lost or one.cell.learning_rate == choice.rate]
-        default += [one for one in records if one.cell.learning_rate == choice.default]
-    parts = [Part(tuned, "tuned", cells, choices)] if tuned else []
-    if default and {one.id for one in default} != {one.id for one in tuned}:
-        parts.append(Part(default, "default", cells, choices))
+        wrong = [one for one in records if one.status != "ok"] if choice.rate is None else []
+        tuned += wrong or [one for one in _at(records, choice.rate) if one.cell.seed in choice.seeds]
+        default += [one for one in _at(records, choice.default)]
+    trials = [one for one in cells if one.search and one.search.role != "default"]
+    parts = [Part(tuned, "tuned", trials, choices)] if tuned else []
+    if default and not {one.id for one in default} <= {one.id for one in tuned}:
+        parts.append(Part(default, "default", trials, choices))
     return parts
+
+
+def _at(records: Sequence[Record], rate: float | None) -> list[Record]:
+    return [record for record in records if record.cell.learning_rate == rate]
 
 
 def _by_rate(cells: Sequence[Record]) -> list[list[Record]]:

@@ -190,7 +190,11 @@ class Runner:
                 still.append(found)
             else:
                 made = provenance(self.command, self.plan.setup.device, found.threads, found.settings)
-                search = self.plan.searches.get(found.cell.id)
+                old = self.store.read(found.cell.id) if self.store.has(found.cell.id) else None
+                if old is not None and old.status == "ok" and found.status != "ok":
+                    self._lose((found.cell,), f"{found.status}: {found.error}; its trial is kept", show)
+                    continue
+                search = self.plan.searches.get(found.cell.id) or (old and old.search)
                 record = record_of(found, self._scores_before(found.cell), made, search)
                 self.store.write(record)
                 show.wrote(record)

@@ -1,22 +1,22 @@
 """A board with what its numbers can support: intervals, ranks with ties, regret; and the sentences on ties.
 
-Rows are the tuned cells of each variant where its rate was searched for, and the only cells otherwise. A row
-is ranked if each task of the board was measured with some seed.
+Rows are the tuned cells of each variant where its rate was searched for; beside such rows, cells whose rate
+was not searched for are shown and not ranked, as the budget of tuning was not the same. Tasks that a single
+row was measured on play no part in ranks. A row is ranked if it was measured on all others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from suite import statistics
+from suite.errors import UserError
 from suite.record import Record
 from suite.statistics import Comparison, Interval, Pair, Sample
 from suite.summary import Board, SummaryRow, boards, task_labels
 
 WHOLE = 0.99  # of a model's numbers: who trains as many trains the model itself
-
-Samples = Mapping[str, Mapping[str, Sample]]
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,16 @@ class Place:
 class Standings:
     """The rows of a board by rank, those that are not ranked after them; pairs are of ranked rows.
 
-    `reference` is the row that regret is measured from.
+    `reference` is the row that regret is measured from, `tasks` are those that ranks and means are over, and
+    `faults` say what could not be counted, and why.
     """
 
     board: Board
     places: tuple[Place, ...]
     pairs: tuple[Pair, ...]
     reference: str | None
+    tasks: tuple[str, ...]
+    faults: tuple[str, ...]
 
     @property
     def ties(self) -> tuple[Pair, ...]:
@@ -64,33 +67,59 @@ def _standings(board: Board, known: Mapping[str, Record]) -> Standings:
     scored = [task for task in board.recipes if task not in board.unscored]
     labels = task_labels(known[name] for row in board.rows for name in row.records)
     cells = {row.label: _by_task([known[name] for name in row.records], labels) for row in board.rows}
-    gains: dict[str, dict[str, Sample]] = {}
-    for row in board.rows:
-        measured = {task: ones for task in scored if (ones := cells[row.label].get(task))}
-        gains[row.label] = {task: statistics.gain(ones) for task, ones in measured.items()}
-    ranked = [
-        row.label for row in board.rows if row.kind != "default" and len(gains[row.label]) == len(scored)
-    ]
-    known_gains = bool(ranked) and bool(scored) and board.gains_known
-    ranking = statistics.ranks({label: gains[label] for label in ranked}) if known_gains else None
-    reference = _reference(board, ranked) if ranking else None
-    regrets = statistics.regret({label: gains[label] for label in ranked}, reference) if reference else {}
+    faults: list[str] = []
+    gains = {row.label: _gains(row, cells[row.label], scored, faults) for row in board.rows}
+    kinds = {row.kind for row in board.rows}
+    rivals = [row for row in board.rows if row.kind == ("tuned" if "tuned" in kinds else None)]
+    tasks = _shared(scored, [gains[row.label] for row in rivals])
+    ranked = {
+        row.label: {task: gains[row.label][task] for task in tasks}
+        for row in rivals
+        if tasks and all(task in gains[row.label] for task in tasks)
+    }
+    ranking = statistics.ranks(ranked) if ranked else None
     rank = {each.variant: each.rank for each in ranking.standings} if ranking else {}
+    reference = _reference(rivals, ranked)
+    regrets = statistics.regret(ranked, reference) if reference else {}
     places = [
         Place(
             row=row,
             rank=rank.get(row.label),
             gains={task: _interval(gains[row.label].get(task)) for task in scored},
-            gain=statistics.over_tasks(gains[row.label])
-            if len(gains[row.label]) == len(scored) and scored
+            gain=statistics.over_tasks({task: gains[row.label][task] for task in tasks})
+            if tasks and all(task in gains[row.label] for task in tasks)
             else None,
-            forgetting=_forgetting(board, cells[row.label]),
+            forgetting=_forgetting(board, tasks, cells[row.label], faults),
             regret=regrets.get(row.label),
         )
         for row in board.rows
     ]
-    places.sort(key=lambda place: (place.rank is None, place.rank or 0))
-    return Standings(board, tuple(places), ranking.pairs if ranking else (), reference)
+    order = {each.variant: number for number, each in enumerate(ranking.standings)} if ranking else {}
+    places.sort(key=lambda place: order.get(place.row.label, len(order)))
+    pairs = ranking.pairs if ranking else ()
+    return Standings(board, tuple(places), pairs, reference, tuple(tasks), tuple(dict.fromkeys(faults)))
+
+
+def _gains(
+    row: SummaryRow, cells: Mapping[str, list[Record]], tasks: Iterable[str], faults: list[str]
+) -> dict[str, Sample]:
+    """The gains of a row by task; what cannot be a sample is told in `faults`."""
+    found: dict[str, Sample] = {}
+    for task in tasks:
+        if ones := cells.get(task):
+            try:
+                sample = statistics.gain(ones)
+                statistics.interval(sample)
+                found[task] = sample
+            except UserError as error:
+                faults.append(f"{row.label} on {task}: {error}")
+    return found
+
+
+def _shared(tasks: Iterable[str], gains: Sequence[Mapping[str, Sample]]) -> list[str]:
+    """The tasks that are ranked by: those of two rows or more, or of the only row that there is."""
+    least = min(2, len([one for one in gains if one]))
+    return [task for task in tasks if least and sum(task in one for one in gains) >= least]
 
 
 def _by_task(cells: Iterable[Record], labels: Mapping[str, str]) -> dict[str, list[Record]]:
@@ -108,23 +137,31 @@ def _has_items(record: Record) -> bool:
     return bool(target and target.items)
 
 
-def _forgetting(board: Board, cells: Mapping[str, list[Record]]) -> Interval | None:
-    tasks = [task for task in board.recipes if cells.get(task)]
-    if not tasks or not board.skills or len(tasks) < len(board.recipes) - len(board.unscored):
+def _forgetting(
+    board: Board, tasks: Iterable[str], cells: Mapping[str, list[Record]], faults: list[str]
+) -> Interval | None:
+    """Over the tasks that are ranked by; None where one of them is missing."""
+    wanted = list(tasks)
+    if not wanted or not board.skills or not all(cells.get(task) for task in wanted):
         return None
-    return statistics.over_tasks({task: statistics.forgetting(cells[task]) for task in tasks})
+    try:
+        return statistics.over_tasks({task: statistics.forgetting(cells[task]) for task in wanted})
+    except UserError as error:
+        faults.append(str(error))
+        return None
 
 
 def _interval(sample: Sample | None) -> Interval | None:
     return statistics.interval(sample) if sample is not None else None
 
 
-def _reference(board: Board, ranked: list[str]) -> str | None:
+def _reference(rows: Iterable[SummaryRow], ranked: Iterable[str]) -> str | None:
     """The row that trains the whole model, if there is one."""
+    known = set(ranked)
     whole = [
         row.label
-        for row in board.rows
-        if row.label in ranked
+        for row in rows
+        if row.label in known
         and row.trainable_parameters is not None
         and row.total_parameters
         and row.trainable_parameters >= WHOLE * row.total_parameters

@@ -11,12 +11,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from suite.gate_markdown import code, text
 from suite.standings import Place, Standings
 from suite.statistics import Comparison, Interval
-from suite.words import ABSENT, count, outcome, points, rate
+from suite.words import ABSENT, count, outcome, points, rate, score
 
 TIES = 5  # told in a terminal; all of them are in the JSON
 Columns = list[tuple[str, Callable[[Place], str]]]
+Show = Callable[[str], str]
 
 
 def tables(found: Sequence[Standings]) -> RenderableType:
@@ -34,32 +36,33 @@ def tables(found: Sequence[Standings]) -> RenderableType:
 
 
 def markdown(found: Sequence[Standings]) -> str:
-    """One Markdown table a board, with its notes."""
-    blocks = []
-    for one in found:
-        tasks = _tasks(one)
-        columns: Columns = [
-            ("rank", _rank),
-            (
-                "variant",
-                lambda place: f"`{place.row.label}`" if place.row.kind != "default" else place.row.label,
-            ),
-            ("mean gain", _gain),
-            *((task, _of_task(task)) for task in tasks),
-            ("forgetting", _forgetting),
-            ("regret", _regret),
-            (f"rate ({', '.join(tasks)})", _rates),
-            ("trained", lambda place: count(place.row.trainable_parameters)),
-            ("trials", _trials),
-        ]
-        lines = [
-            f"| {' | '.join(name for name, _ in columns)} |",
-            f"|{' --- |' * len(columns)}",
-            *(f"| {' | '.join(_cell(show(place)) for _, show in columns)} |" for place in one.places),
-        ]
-        told = [f"- {_cell(line)}" for line in notes(one, None)]
-        blocks.append("\n".join([*lines, "", *told]))
-    return "\n\n".join(blocks)
+    """One Markdown table a board, with its notes. Names may come from anywhere: they are escaped."""
+    return "\n\n".join(_markdown(one) for one in found)
+
+
+def _markdown(one: Standings) -> str:
+    tasks = _tasks(one)
+    columns: Columns = [
+        ("rank", _rank),
+        ("variant", lambda place: code(place.row.label)),
+        ("mean gain", _gain),
+        *((text(task), _of_task(task)) for task in tasks),
+        ("forgetting", _forgetting),
+        ("regret", _regret),
+        (f"rate ({', '.join(map(text, tasks))})", _rates),
+        ("trained", lambda place: count(place.row.trainable_parameters)),
+        ("trials", _trials),
+    ]
+    lines = [
+        f"{code(one.board.track)} on {code(one.board.base.name)}, {_seeds(one.board.seeds)}:",
+        "",
+        f"| {' | '.join(name for name, _ in columns)} |",
+        f"|{' --- |' * len(columns)}",
+        *(f"| {' | '.join(show(place) for _, show in columns)} |" for place in one.places),
+        "",
+        *(f"- {line}" for line in notes(one, None, code, text)),
+    ]
+    return "\n".join(lines)
 
 
 def plain(found: Sequence[Standings]) -> list[dict[str, Any]]:
@@ -71,6 +74,8 @@ def plain(found: Sequence[Standings]) -> list[dict[str, Any]]:
             "base": one.board.base.name,
             "seeds": one.board.seeds,
             "reference": one.reference,
+            "tasks": list(one.tasks),
+            "faults": list(one.faults),
             "rows": [_plain(place) for place in one.places],
             "pairs": [asdict(pair) for pair in one.pairs],
         }
@@ -78,30 +83,54 @@ def plain(found: Sequence[Standings]) -> list[dict[str, Any]]:
     ]
 
 
-def notes(one: Standings, most: int | None) -> list[str]:
-    """What a reader of the ranks should know: of ties, of edges, of what the intervals cover."""
+def notes(one: Standings, most: int | None, name: Show = str, said: Show = str) -> list[str]:
+    """What a reader of the ranks should know: of ties, of edges, of what the intervals cover.
+
+    `name` writes names of variants and tasks, `said` errors; at most `most` ties are told one by one.
+    """
     seeds = one.board.seeds
     covers = "seeds and items" if seeds > 1 else "items alone, with one seed nothing is known of others"
     lines = [
         f"Points, in brackets 95 % intervals over {covers}. Rows that share a rank cannot be told apart by "
         "mean gain (paired by item and seed, Holm over all pairs, 5 %)."
     ]
+    if len(one.tasks) < len(_tasks(one)):
+        tasks = ", ".join(map(name, one.tasks)) or "no task"
+        lines.append(f"Ranks and means are over {tasks}; other tasks have one row.")
+    kinds = {place.row.kind for place in one.places}
+    if None in kinds and len(kinds) > 1:
+        lines.append("Rows whose rate was not searched for are not ranked beside those where it was.")
+    lines += [f"{name(label)} has {number} of {seeds} seeds." for label, number in _fewer(one)]
+    tried = sorted({_tried(place) for place in one.places if place.row.kind == "tuned"})
+    if len(tried) > 1:
+        lines.append(f"The variants had unequal numbers of trials: {', '.join(map(str, tried))}.")
+    lines += [f"Not counted: {said(fault)}" for fault in one.faults]
     ties = one.ties
     for pair in ties[:most]:
         difference = points(pair.comparison.interval.value)
         lines.append(
-            f"{pair.b} - {pair.a}: {difference}, cannot tell; with this budget a difference of "
+            f"{name(pair.b)} - {name(pair.a)}: {difference}, cannot tell; with this budget a difference of "
             f"{pair.comparison.detectable:.1f} is seen in 80 % of repetitions."
         )
     if most is not None and len(ties) > most:
         lines.append(f"{len(ties) - most} more pairs cannot be told apart.")
     for place in one.places:
         if place.row.kind == "tuned" and place.row.edges:
-            where = ", ".join(f"{task} ({edge} end)" for task, edge in sorted(place.row.edges.items()))
-            lines.append(
-                f"{place.row.label}: the best rate lies at the edge of all that was tried on {where}."
-            )
+            ends = sorted(place.row.edges.items())
+            where = ", ".join(f"{name(task)} ({edge} end)" for task, edge in ends)
+            lines.append(f"{name(place.row.label)}: the best rate lies at the edge of all tried on {where}.")
     return lines
+
+
+def _fewer(one: Standings) -> list[tuple[str, int]]:
+    """The rows whose gain is over fewer seeds than others' of the board."""
+    found = [(place.row.label, place.gain.seeds) for place in one.places if place.gain]
+    return [(label, number) for label, number in found if number < one.board.seeds]
+
+
+def _tried(place: Place) -> int:
+    """Trials of the searches, but for those beyond the edge of a grid."""
+    return sum(place.row.trials.values()) - place.row.added
 
 
 def _table(one: Standings, title: str, columns: Columns) -> Table:
@@ -124,6 +153,9 @@ def _rank(place: Place) -> str:
 
 
 def _gain(place: Place) -> str:
+    """The mean gain; where no base is known, the mean score."""
+    if place.gain is None and place.row.mean_gain is None and place.row.mean_score is not None:
+        return f"scores {score(place.row.mean_score)}"
     return _interval(place.gain)
 
 
@@ -166,11 +198,6 @@ def _interval(found: Interval | None) -> str:
     if found is None:
         return ABSENT
     return f"{points(found.value)} [{points(found.low)}, {points(found.high)}]"
-
-
-def _cell(text: str) -> str:
-    """Text that cannot leave its cell of a Markdown table."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def _plain(place: Place) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from suite.comparable import board_key, recipe_key
 from suite.parts import Kind, Part, parts
 from suite.record import BaseRef, Recipe, Record, TaskRef, VariantRef
 from suite.seeds import digest
+from suite.words import rates
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class SummaryRow:
     measured. `loss_changes` are after - before of the held-out test loss, in nats.
     `learning_rates` is by task. A variant whose rate was searched for has a row of the cells at the rates
     that won on validation (`kind` "tuned") and one at its documented rates ("default"), if they are others;
-    `trials` counts how the cells of its searches ended, `edges` says by task where a winner lies on the edge
-    of all that was tried. A variant that met several rates without a search has one row a rate.
+    `trials` counts how the trials of its searches ended, `added` those beyond a grid's edge, `edges` says by
+    task where a winner lies on the edge of all that was tried. A variant that met several rates without a
+    search has one row a rate.
     `trainable_parameters` is the largest of the cells, `train_seconds` the mean of a cell.
     """
 
@@ -47,6 +49,7 @@ class SummaryRow:
     label: str
     kind: Kind | None
     trials: dict[str, int]
+    added: int
     edges: dict[str, str]
     settings: dict[str, Any]
     revision: int | None
@@ -174,7 +177,7 @@ def _board(members: Sequence[Record]) -> Board:
         rows=(),
     )
     labels = _variant_labels(members)
-    found = tuple(_row(board, labels, tasks, part) for part in parts(members))
+    found = _unlike([_row(board, labels, tasks, part) for part in parts(members)])
     board = replace(board, rows=found)
     return replace(board, rows=tuple(sorted(found, key=lambda row: _rank(row, board.compared(row)))))
 
@@ -219,10 +222,11 @@ def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], part: Part
         label=labels[_key(variant)] + (" (default)" if part.kind == "default" else ""),
         kind=part.kind,
         trials=dict(sorted(Counter(record.status for record in part.trials).items(), key=_ok_first)),
+        added=sum(one.search is not None and one.search.role == "edge" for one in part.trials),
         edges={names[key]: one.edge for key, one in part.choices.items() if one.edge and key in names},
         settings=variant.settings,
         revision=variant.revision,
-        learning_rates={tasks[record.id]: record.cell.learning_rate for record in cells},
+        learning_rates={tasks[record.id]: _rate(record, part) for record in cells},
         gains=gains,
         mean_gain=_mean_of_all({task: gains[task] for task in scored}),
         loss_changes={task: _mean(_loss_change(record) for record in ones) for task, ones in by_task.items()},
@@ -238,6 +242,24 @@ def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], part: Part
         statuses=dict(sorted(Counter(record.status for record in cells).items(), key=_ok_first)),
         records=tuple(record.id for record in cells),
     )
+
+
+def _rate(record: Record, part: Part) -> float | None:
+    """The rate of a cell; None in the tuned row where nobody won."""
+    choice = part.choices.get(_key(record.cell.task)) if part.kind == "tuned" else None
+    return record.cell.learning_rate if choice is None else choice.rate
+
+
+def _unlike(rows: Sequence[SummaryRow]) -> tuple[SummaryRow, ...]:
+    """The rows with labels that differ: by rate where a variant has several rows that no search made."""
+    seen = Counter(row.label for row in rows)
+    told = []
+    for row in rows:
+        if seen[row.label] > 1 and row.kind is None:
+            row = replace(row, label=f"{row.label} at {rates(row.learning_rates)}")
+        told.append(row)
+    names = _told_apart({row.records[0]: row.label for row in told})
+    return tuple(replace(row, label=names[row.records[0]]) for row in told)
 
 
 def _loss_change(record: Record) -> float | None:

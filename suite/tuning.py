@@ -4,13 +4,16 @@ Every variant gets the same number of rates, spaced evenly in the logarithm arou
 every rate the same seeds. The winner has the lowest held-out loss on validation, in the mean over the seeds;
 rates within TIE of it are told apart by accuracy on validation, then by the lower rate. A rate at which any
 seed diverged or ran out of memory is not chosen. The test split is read for the winner and the default only.
+
+Rates are compared over the same seeds: where a store holds more seeds of some than of others, over as many
+cells as were run at all of some rates with all of some seeds.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from suite.record import Cell, Record
@@ -24,9 +27,9 @@ SHOWN = 2  # significant digits of a rate on the grid
 class Choice:
     """What the search of one variant on one task came to.
 
-    `rate` is None where no rate went well with every seed. `losses` and `accuracies` are means over the
-    seeds on validation by rate, infinite and zero where a seed went wrong. `edge` says on which side of
-    everything that was tried the winner lies, `added` how many rates were tried beyond the grid.
+    `rate` is None where no rate went well with every seed. `losses` and `accuracies` are means over `seeds`
+    on validation by rate, infinite and zero where one went wrong or was not run. `edge` says on which side of
+    all rates that have an answer the winner lies, `added` how many rates were tried beyond the grid.
     """
 
     rate: float | None
@@ -89,16 +92,34 @@ def choose(records: Sequence[Record]) -> Choice:
     for record in records:
         if record.search is not None and record.search.role != "default":
             tried[record.cell.how.learning_rate].append(record)
-    seeds = sorted({record.cell.how.seed for members in tried.values() for record in members})
-    rates = sorted(tried)
-    losses = {rate: _mean([_loss(one) for one in tried[rate]], len(seeds), math.inf) for rate in rates}
-    hits = {rate: _mean([_accuracy(one) for one in tried[rate]], len(seeds), 0.0) for rate in rates}
+    rates, seeds = _complete(tried)
+    compared = {rate: [one for one in tried[rate] if one.cell.how.seed in seeds] for rate in rates}
+    losses = dict.fromkeys(sorted(tried), math.inf)
+    hits = dict.fromkeys(losses, 0.0)
+    for rate, members in compared.items():
+        losses[rate] = math.fsum(_loss(one) for one in members) / len(members)
+        hits[rate] = math.fsum(_accuracy(one) for one in members) / len(members)
     rate = _winner(losses, hits)
-    added = {one.cell.how.learning_rate for one in records if one.search and one.search.role == "edge"}
+    answered = [r for r in rates if all(one.status != "failed" for one in compared[r])]
     edge = None
-    if rate is not None and rate in (rates[0], rates[-1]):
-        edge = "high" if rate == rates[-1] else "low"
-    return Choice(rate, first.default, losses, hits, tuple(seeds), edge, len(added), first.method)
+    if rate is not None and len(answered) > 1 and rate in (answered[0], answered[-1]):
+        edge = "high" if rate == answered[-1] else "low"
+    added = {one.cell.how.learning_rate for one in records if one.search and one.search.role == "edge"}
+    return Choice(rate, first.default, losses, hits, seeds, edge, len(added), first.method)
+
+
+def _complete(tried: Mapping[float, Sequence[Record]]) -> tuple[list[float], tuple[int, ...]]:
+    """The rates and seeds that were all run with each other, as many cells as that can be."""
+    have = {rate: {one.cell.how.seed for one in members} for rate, members in tried.items()}
+    counts = Counter(seed for seeds in have.values() for seed in seeds)
+    order = sorted(counts, key=lambda seed: (-counts[seed], seed))
+    parts = []
+    for size in range(1, len(order) + 1):
+        seeds = set(order[:size])
+        rates = sorted(rate for rate in have if seeds <= have[rate])
+        parts.append((len(rates) * size, rates, tuple(sorted(seeds))))
+    _, rates, seeds = max(parts, key=lambda part: part[0], default=(0, [], ()))
+    return rates, seeds
 
 
 def _winner(losses: dict[float, float], accuracies: dict[float, float]) -> float | None:
@@ -119,8 +140,3 @@ def _loss(record: Record) -> float:
 def _accuracy(record: Record) -> float:
     held = record.after.held_out.get("validation") if record.status == "ok" and record.after else None
     return held.accuracy if held else 0.0
-
-
-def _mean(values: Sequence[float], wanted: int, lacking: float) -> float:
-    """The mean, or `lacking` where a seed has no value."""
-    return math.fsum(values) / len(values) if len(values) == wanted else lacking

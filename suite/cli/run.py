@@ -188,21 +188,19 @@ def request_of(given: dict[str, object]) -> Request:
 
 
 def _run(plan: Plan, store: Store, workers: int, weights: bool) -> Outcome:
-    """All rounds of a plan; one that lost cells is the last, and the same command goes on from there."""
+    """All rounds of a plan. Where cells were lost, the same command goes on from there."""
     from suite.protocol import found, rounds, spare
     from suite.run import Outcome, Runner
     from suite.weights import FOLDER, discard
 
     total = Outcome()
-    for one in rounds(plan, store):
+    for number, one in enumerate(rounds(plan, store)):
         runner = Runner(one.plan, store, command_line(), weights=weights)
         outcome = execute(runner, one.plan, workers, one.title, one.scored)
-        total.skipped += outcome.skipped
-        if outcome.lost:
-            total.lost = outcome.lost
-            break
-    else:
-        discard(store.path / FOLDER, spare(plan, store) if plan.searches else [])
+        total.skipped += outcome.skipped if number == 0 else 0
+        total.lost |= outcome.lost
+    if plan.searches and not total.lost:
+        discard(store.path / FOLDER, spare(plan, store))
     total.records = found(plan, store)
     return total
 

@@ -57,4 +57,6 @@ def publish(
         place = Store(to)
         place.check_writable()
         size = sum(place.write(record, packed=True).stat().st_size for record in records)
-        typer.echo(f"{len(records)} records, {size / 2**20:.1f} MiB, in {to}")
+        others = len(place.records()) - len(records)
+        kept = f"; {others} records of other cells were there before" if others else ""
+        typer.echo(f"{len(records)} records, {size / 2**20:.1f} MiB, in {to}{kept}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from suite.record import Cell, HeldOut, Record, Scores, Search
 from suite.run import unfinished
 from suite.setup import Setup
 from suite.store import Store
-from suite.tuning import grid
+from suite.tuning import choose, grid, searches
 from tasks.interface import Places
 from tests.example_records.make import LORA, PISSA, cell, record
 
@@ -134,3 +135,75 @@ def test_where_every_rate_diverged_the_default_alone_is_told(tmp_path: Path) -> 
     begun = play(plan_of(LORA), store, lambda _: None)
     assert [one.title for one in begun] == ["trials", "test"]
     assert {one.status for one in store.records()} == {"diverged"}
+
+
+def test_a_documented_rate_that_was_off_an_earlier_grid_may_win_the_next(tmp_path: Path) -> None:
+    plan, store = plan_of(LORA), Store(tmp_path)
+    aside = plan.searches[plan.cells[1].id].model_copy(update={"rates": [5.6e-4], "role": "default"})
+    for one in plan.cells:
+        if one.learning_rate == 1e-3:
+            store.write(record(one).model_copy(update={"search": aside}))
+    play(plan, store, bowl(1e-3))
+    assert {one.cell.learning_rate for one in store.records() if one.read} == {1e-3}
+
+
+def test_an_edge_that_was_run_before_is_part_of_the_search(tmp_path: Path) -> None:
+    plan, store = plan_of(LORA), Store(tmp_path)
+    for seed in SEEDS:
+        store.write(
+            trained_alone(plan.cells[0].model_copy(update={"learning_rate": 3.2e-3, "seed": seed}), 0.5)
+        )
+    play(plan, store, lambda rate: 0.5 if rate == 3.2e-3 else 1 / rate)
+    roles = {one.cell.learning_rate: one.search.role for one in store.records() if one.search}
+    assert roles[3.2e-3] == "edge"
+    assert 3.2e-3 in {one.cell.learning_rate for one in store.records() if one.read and one.search}
+
+
+def trained_alone(one: Cell, loss: float) -> Record:
+    """What a run without --tune would write."""
+    made = record(one)
+    assert made.after is not None
+    return made.model_copy(
+        update={"after": made.after.model_copy(update={"log_loss": {"validation": loss, "test": loss}})}
+    )
+
+
+def test_a_failed_edge_is_tried_again(tmp_path: Path) -> None:
+    plan, store = plan_of(LORA), Store(tmp_path)
+    play(plan, store, bowl(1.0), stop=7)
+    (edge,) = [one for one in store.records() if one.search and one.search.role == "edge"]
+    store.write(edge.model_copy(update={"status": "failed", "after": None}))
+    again = play(plan, store, bowl(1.0))
+    assert edge.id in {one.id for one in again[1].plan.cells} and store.read(edge.id).status == "ok"
+
+
+def test_weights_of_cells_that_are_whole_are_nobodys_to_remove(tmp_path: Path) -> None:
+    plan, store = plan_of(LORA), Store(tmp_path)
+    kept = trained_alone(plan.cells[0], 2.0)
+    store.write(kept)
+    play(plan, store, bowl(1e-3))
+    assert kept.id not in spare(plan, store)
+
+
+def test_a_search_that_lost_a_cell_waits_and_the_others_go_on(tmp_path: Path) -> None:
+    plan, store = plan_of(LORA, PISSA), Store(tmp_path)
+    lost = plan.cells[0]
+    for one in rounds(plan, store):
+        for todo in unfinished(one.plan, store):
+            if todo.id != lost.id:
+                store.write(trained(todo, bowl(1e-3)(todo.how.learning_rate), one.plan))
+    assert {one.cell.variant.name for one in store.records() if one.read} == {PISSA.name}
+
+
+def test_another_seed_later_counts_beside_the_first_ones(tmp_path: Path) -> None:
+    """The run and the table choose from the same records."""
+    plan, store = plan_of(LORA), Store(tmp_path)
+    play(plan, store, bowl(1e-3))
+    cells = [one.model_copy(update={"seed": 7}) for one in plan.cells[:3]]
+    search = next(iter(plan.searches.values()))
+    more = replace(plan, cells=tuple(cells), searches={one.id: search for one in cells})
+    play(more, store, bowl(5.6e-4))
+    (records,) = searches(store.records()).values()
+    choice = choose(records)
+    read = {one.cell.seed for one in store.records() if one.read and one.cell.learning_rate == choice.rate}
+    assert choice.seeds == (0, 1, 7) and read == {0, 1, 7}

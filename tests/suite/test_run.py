@@ -23,6 +23,7 @@ from suite.record import (
     HeldOut,
     Recipe,
     Score,
+    Search,
     TaskRef,
     VariantRef,
 )
@@ -116,7 +117,8 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple
                 yield answer(job)
 
         monkeypatch.setattr("suite.run.local.run", engine)
-        plan = Plan("t@1", tuple(cells), Setup(tmp_path, Places(), "cpu", **setup))
+        how = {name: setup.pop(name) for name in ("searches", "measured") if name in setup}
+        plan = Plan("t@1", tuple(cells), Setup(tmp_path, Places(), "cpu", **setup), **how)
         runner = Runner(plan, Store(tmp_path / "store"), "suite run")
         shown = Silent()
         runner.run(shown, 1, 1)
@@ -269,3 +271,40 @@ def test_a_job_that_only_reads_leaves_no_record_when_it_fails(
     )
     assert runner.outcome.records == [] and runner.outcome.failed == 1
     assert shown.lost_cells == ["lora on math, lr 0.1, seed 0: no fit"]
+
+
+SEARCH = Search(method="grid", rates=[0.1], default=0.1, role="trial")
+
+
+def trial_of(job: Any) -> Any:
+    """Every job goes well, and scores what it was asked for."""
+    if isinstance(job, TrainPack) and job.measured == "validation":
+        held = {"validation": HeldOut(accuracy=0.5, nats=[1.0], tokens=[1])}
+        return Done(0, job, [Found(one, "ok", measured="validation", held_out=held) for one in job.cells])
+    return well(job)
+
+
+def test_a_trial_is_finished_by_a_plan_that_measures_all(play: Any) -> None:
+    runner, _, _ = play([cell()], trial_of, searches={cell().id: SEARCH}, measured="validation")
+    assert not runner.outcome.records[0].read and runner.outcome.records[0].search == SEARCH
+    runner, ran, _ = play([cell()], trial_of, searches={cell().id: SEARCH}, measured="validation")
+    assert ran == []
+    runner, ran, _ = play([cell()], trial_of)
+    assert [type(job) for job in ran] == [TrainPack]
+    done = runner.outcome.records[0]
+    assert done.read and done.gain == pytest.approx(80) and done.search == SEARCH
+
+
+@pytest.mark.parametrize("how", ["failed", "oom", "raised"])
+def test_a_good_trial_outlives_a_bad_try_to_read_its_test(play: Any, tmp_path: Path, how: Any) -> None:
+    play([cell()], trial_of, searches={cell().id: SEARCH}, measured="validation")
+    before = Store(tmp_path / "store").records()
+
+    def badly(job: Any) -> Any:
+        if how == "raised":
+            return Failed(0, job, "no room")
+        return Done(0, job, [Found(one, how, "no room") for one in job.cells])
+
+    runner, _, shown = play([cell()], badly)
+    assert Store(tmp_path / "store").records() == before
+    assert runner.outcome.failed == 1 and "its trial is kept" in shown.lost_cells[0]

@@ -117,9 +117,8 @@ def test_a_tie_says_what_would_have_been_seen(board: Standings) -> None:
 
 def test_an_edge_is_marked(board: Standings) -> None:
     assert board.places[0].row.edges == {"sums": "high"}
-    assert (
-        "synthetic-whole: the best rate lies at the edge of all that was tried on sums (high end)."
-        in notes(board, None)
+    assert "synthetic-whole: the best rate lies at the edge of all tried on sums (high end)." in notes(
+        board, None
     )
     assert "0.0032*" in markdown([board])
 
@@ -178,10 +177,17 @@ def test_the_table_fits_a_terminal(board: Standings) -> None:
 
 
 def test_names_cannot_leave_a_markdown_cell() -> None:
-    hostile = VariantRef(name="a|b<script>\n", settings={}, revision=1)
-    text = markdown(standings([one(hostile, 0, 30), one(LORA, 0, 50)]))
+    hostile = VariantRef(name="a|b\\|<script>`[x](y) @all\n## head", settings={}, revision=1)
+    first = one(hostile, 0, 30)
+    task = first.cell.task.model_copy(update={"name": "m|t\n## x"})
+    cell_of = first.cell.model_copy(update={"task": task})
+    text = markdown(
+        standings([first.model_copy(update={"id": cell_of.id, "cell": cell_of}), one(LORA, 0, 50)])
+    )
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({line.replace("\\|", "").count("|") for line in rows}) == 1 and "<script" not in text
+    assert len({line.count("|") for line in rows}) == 1
+    assert not [line for line in text.splitlines() if line.startswith("#")]
+    assert not any(sign in text for sign in ("<script", "`", "](", "@all"))
 
 
 def test_plain_is_strict_json(board: Standings) -> None:
@@ -200,7 +206,7 @@ def test_the_command(tmp_path: Path) -> None:
         store.write(each)
     run = CliRunner().invoke
     shown = run(app, ["table", "--store", str(store.path), "--markdown"])
-    assert shown.exit_code == 0 and shown.output.startswith("| rank | variant | mean gain |")
+    assert shown.exit_code == 0 and "| rank | variant | mean gain | sums |" in shown.output
     found = json.loads(run(app, ["table", "--store", str(store.path), "--json"]).output)
     assert found[0]["rows"][0]["label"] == "synthetic-lora"
     assert run(app, ["table", "--store", str(store.path)]).exit_code == 0
@@ -222,3 +228,61 @@ def test_publishing_keeps_every_record(tmp_path: Path) -> None:
     run(app, ["publish", "--store", str(store.path), "--to", str(to)])
     assert first == {file.name: file.read_bytes() for file in (to / "records").iterdir()}
     assert run(app, ["publish", "--store", str(tmp_path / "none"), "--to", str(to)]).exit_code == 2
+
+
+def test_rows_of_two_rates_are_two_rows() -> None:
+    records = [
+        one(LORA, seed, right + seed, rate) for rate, right in ((1e-3, 30), (5e-3, 80)) for seed in (0, 1)
+    ]
+    (found,) = standings(records)
+    gains = {place.row.label: place.gain.value for place in found.places if place.gain}
+    assert gains == pytest.approx({"synthetic-lora at 0.001": 30.5, "synthetic-lora at 0.005": 80.5})
+
+
+def test_a_cell_beside_a_search_changes_nothing_of_it() -> None:
+    records = searched(LORA, 1e-3, 60)
+    (found,) = standings([*records, one(LORA, 0, 5, 2e-2)])
+    ranked = [place for place in found.places if place.rank]
+    assert [place.row.label for place in ranked] == ["synthetic-lora"]
+    assert ranked[0].gain is not None and (ranked[0].gain.value, ranked[0].gain.seeds) == (
+        pytest.approx(61),
+        3,
+    )
+    assert any("not ranked beside" in line for line in notes(found, None))
+
+
+def test_a_variant_that_diverged_with_a_seed_at_every_rate_has_no_gain() -> None:
+    lost = [
+        r.model_copy(update={"status": "diverged", "after": None}) if r.cell.seed == 2 else r
+        for r in searched(PISSA, 1e-3, 60)
+    ]
+    (found,) = standings([*searched(LORA, 1.8e-3, 60), *lost])
+    place = next(place for place in found.places if place.row.label == "synthetic-pissa")
+    assert (place.rank, place.gain, place.row.statuses) == (None, None, {"diverged": 3})
+    assert place.row.learning_rates == {"sums": None}
+
+
+def test_what_cannot_be_a_sample_is_told_and_the_others_are_shown() -> None:
+    odd = one(PISSA, 1, 40)
+    base = odd.cell.base.model_copy(update={"name": "by another name"})
+    moved = odd.cell.model_copy(update={"base": base})
+    records = [one(PISSA, 0, 40), odd.model_copy(update={"id": moved.id, "cell": moved}), one(LORA, 0, 50)]
+    (found,) = standings(records)
+    assert [place.row.label for place in found.places if place.rank] == ["synthetic-lora"]
+    assert any("a sample is of one base" in fault for fault in found.faults)
+
+
+def test_a_task_that_one_row_alone_has_unranks_nobody() -> None:
+    alone = one(PISSA, 0, 40)
+    other = cell(PISSA, "words", 0, learning_rate=1e-3)
+    made = record(other)
+    (found,) = standings([one(LORA, 0, 50), alone, made])
+    assert found.tasks == ("sums",) and all(place.rank for place in found.places)
+
+
+def test_fewer_seeds_and_trials_are_told() -> None:
+    short = [r for r in searched(PISSA, 1e-3, 61) if r.cell.seed != 2]
+    (found,) = standings([*searched(LORA, 1e-3, 60), *short])
+    told = notes(found, None)
+    assert "synthetic-pissa has 2 of 3 seeds." in told
+    assert "The variants had unequal numbers of trials: 6, 9." in told

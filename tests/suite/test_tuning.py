@@ -71,7 +71,30 @@ def test_a_rate_that_diverged_with_one_seed_is_not_chosen() -> None:
 
 
 def test_a_rate_that_lacks_a_seed_is_not_chosen() -> None:
-    assert choose([trial(1e-3, 0, 0.5), trial(1e-3, 1, 0.5), trial(1.8e-3, 0, 0.1)]).rate == 1e-3
+    complete = [trial(rate, seed, 0.5) for rate in RATES[:2] for seed in (0, 1)]
+    found = choose([*complete, trial(3.2e-3, 0, 0.1)])
+    assert (found.rate, found.seeds) == (1e-3, (0, 1)) and math.isinf(found.losses[3.2e-3])
+
+
+def test_a_seed_that_one_rate_alone_has_changes_nothing() -> None:
+    records = [trial(rate, seed, 0.1 if rate == 1e-3 else 0.9) for rate in RATES for seed in (0, 1, 2)]
+    assert choose([*records, trial(3.2e-3, 3, 0.9)]) == choose(records)
+
+
+def test_in_the_middle_of_a_run_the_seed_that_is_complete_counts() -> None:
+    first = [trial(rate, 0, loss) for rate, loss in zip(RATES, (0.1, 0.2, 0.3), strict=True)]
+    found = choose([*first, trial(3.2e-3, 1, 0.01)])
+    assert (found.rate, found.seeds) == (1e-3, (0,))
+
+
+def test_a_failed_outermost_rate_is_no_answer_about_the_edge() -> None:
+    failed = trial(3.2e-3, 0, None).model_copy(update={"status": "failed"})
+    assert choose([trial(1e-3, 0, 0.3), trial(1.8e-3, 0, 0.1), failed]).edge == "high"
+    assert choose([trial(1e-3, 0, 0.3), trial(1.8e-3, 0, 0.1), trial(3.2e-3, 0, None)]).edge is None
+
+
+def test_one_rate_alone_has_no_edge() -> None:
+    assert choose([trial(1e-3, 0, 0.3)]).edge is None
 
 
 def test_where_all_went_wrong_nothing_wins() -> None:
