@@ -67,7 +67,7 @@ def founded(groups: Sequence[Group], noisy: Iterable[Row], settings: Settings) -
     rows = []
     for group in groups:
         why = _unfounded(group, (group.variant, group.task) in judged)
-        if why and group.candidate:
+        if why and (group.candidate or not group.baseline):
             rows.append(Row(group.variant, group.task, "baseline", "inconclusive", why))
     return rows
 

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from suite.errors import UserError
 from suite.gate_facts import Facts, facts
+from suite.gate_words import shortened
 from suite.origin import Fact
 from suite.record import Record
 from suite.store import Store, reason, write_whole
@@ -80,7 +81,8 @@ def read(file: Path) -> list[Facts]:
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror or error})") from None
     except ValidationError as error:
-        raise UserError(f"{file}: not a baseline of this version ({reason(error)}); {again}") from None
+        told = shortened(reason(error))
+        raise UserError(f"{file}: not a baseline of this version ({told}); {again}") from None
 
 
 def _cells(envelope: Envelope, file: Path) -> list[Facts]:

@@ -10,6 +10,7 @@ from typing import Literal
 from suite.comparable import NAMED, UNKNOWN, differences
 from suite.errors import UserError
 from suite.gate_facts import Facts
+from suite.gate_words import shortened
 from suite.record import Cell
 from suite.seeds import digest
 
@@ -70,9 +71,8 @@ def match(baseline: Sequence[Facts], candidate: Sequence[Facts]) -> Matched:
             )
         groups += _groups(labels[short], cells, new.get(key, []), several[short] > 1)
     if not set(old) & set(new):
-        raise UserError(
-            f"baseline and candidate have nothing in common: {_what(baseline[0])}, and {_what(candidate[0])}"
-        )
+        told = f"{_what(baseline[0])}, and {_what(candidate[0])}"
+        raise UserError(shortened(f"baseline and candidate have nothing in common: {told}"))
     extra = {" on ".join(labels[_short(cells[0].cell)]) for key, cells in new.items() if key not in old}
     if extra:
         more = [*more, f"in the candidate only, not judged: {', '.join(sorted(extra))}"]
@@ -168,7 +168,7 @@ def _refuse(label: tuple[str, str], old: Facts, like: Sequence[Facts]) -> None:
         return
     told = min((_differences(old, new) for new in like), key=len)
     if told:
-        raise UserError(f"{' on '.join(label)} cannot be compared: {'; '.join(told[:NAMED])}")
+        raise UserError(shortened(f"{' on '.join(label)} cannot be compared: {'; '.join(told[:NAMED])}"))
 
 
 def _differences(old: Facts, new: Facts) -> list[str]:

@@ -7,6 +7,7 @@ import math
 from suite.gate_report import Report, Row
 from suite.gate_settings import Metric
 
+MOST_OF_LINE = 500  # characters
 VERDICTS = {
     "pass": "nothing got worse by more than is tolerated",
     "fail": "something got worse, or is not what it was",
@@ -17,6 +18,12 @@ VERDICTS = {
 def plain(text: object) -> str:
     """Text as one line of printable characters: names and errors may come from anywhere."""
     return "".join(c if c.isprintable() else " " for c in " ".join(str(text).split()))
+
+
+def shortened(text: str) -> str:
+    """One line of an error; what it names may be of any length."""
+    line = plain(text)
+    return line if len(line) <= MOST_OF_LINE else f"{line[:MOST_OF_LINE]}..."
 
 
 def headline(report: Report) -> str:

@@ -156,8 +156,78 @@ def test_what_is_missing_or_broken_fails() -> None:
         assert failed(report) == {"status"}
         assert f"3 {status} of 3 cells" in row(report, "status").reason
         assert "it broke" in row(report, "status").reason
-        assert judge(ends, ends).verdict == "pass"
-        assert judge(ends, old).verdict == "pass"
+
+
+@pytest.mark.parametrize("status", ["failed", "diverged", "oom"])
+def test_a_baseline_of_which_nothing_finished_passes_nobody(status: str) -> None:
+    old = store(range(3))
+    ends = changed(old, status=status, error="it broke", after=None, cost=None)
+    for candidate in (ends, old):
+        report = judge(ends, candidate)
+        assert report.verdict == "inconclusive"
+        assert f"no cell of the baseline finished (3 {status})" in row(report, "baseline").reason
+        assert {r.variant for r in report.rows if r.metric == "baseline"} == {PISSA.name}
+    assert not [r for r in judge(old, old).rows if r.metric == "baseline"]
+
+
+def test_a_baseline_in_which_nothing_was_measured_passes_nobody() -> None:
+    old = store(range(3))
+    bare = changed(old, after=None, before=None, start_loss=None)
+    for candidate in (bare, old):
+        report = judge(bare, candidate)
+        assert report.verdict == "inconclusive"
+        assert "no loss, gain or forgetting" in row(report, "baseline").reason
+    assert row(judge(bare, old), "gain").reason == "not measured in the baseline"
+
+
+def _without(records: list[Record], variant: str, *seeds: int) -> list[Record]:
+    return [r for r in records if r.cell.variant.name != variant or r.cell.seed not in seeds]
+
+
+def test_cells_that_were_lost_do_not_pass() -> None:
+    old = store(range(4))
+    report = judge(old, _without(old, PISSA.name, 1, 2, 3))
+    found = row(report, "lost cells")
+    assert report.verdict == "fail" == found.verdict and failed(report) == {"lost cells"}
+    assert found.reason.startswith("no record of seeds 1, 2, 3, which other cells of the candidate have; ")
+    assert "the baseline finished seeds 1, 2, 3" in found.reason
+    assert {r.variant for r in report.rows if r.metric == "lost cells"} == {PISSA.name}
+    other = judge(old, _without(store(range(10, 14)), PISSA.name, 12), MANY)
+    assert row(other, "lost cells").verdict == "inconclusive" and "baseline" not in row(other, "lost cells").reason
+    hole = _without(old, PISSA.name, 3)
+    assert judge(hole, hole).verdict == "pass", "a hole on both sides is none"
+    assert not [r for r in judge(hole, old).rows if r.metric == "lost cells"]
+
+
+def test_seeds_that_were_not_asked_for_are_a_note() -> None:
+    report = judge(store(range(6)), store([0]))
+    assert report.verdict == "pass"
+    assert "the candidate has seed 0 alone; seeds 1, 2, 3, 4, 5 of the baseline are not judged" in report.notes
+    assert not [note for note in judge(store(range(3)), store(range(3, 6))).notes if "seed" in note]
+    assert not [note for note in judge(store(range(3)), store(range(6))).notes if "seed" in note]
+
+
+@pytest.mark.parametrize(("still", "verdict", "told"), [
+    ((range(3), ()), "fail", "1 weights move that did not, such as model.layers.0.mlp.up_proj.weight"),
+    (((), range(3)), "fail", "1 weights no longer move in training, such as model.layers.0.mlp"),
+    ((range(3), range(3)), "pass", "the same; 1 stand still"),
+    (((), [0, 1]), "pass", "the same"),
+    (([0], range(3)), "pass", "the same"),
+])
+def test_a_weight_that_no_longer_trains_fails(still: Any, verdict: str, told: str) -> None:
+    def at(seeds: Any) -> list[Record]:
+        def effect(one: Record) -> Any:
+            assert one.effect is not None
+            name = "model.layers.0.mlp.up_proj.weight"
+            norms = {**one.effect.delta_norms, **({name: 0.0} if one.cell.seed in seeds else {})}
+            return one.effect.model_copy(update={"delta_norms": norms})
+
+        return changed(store(range(3)), effect=effect)
+
+    found = row(judge(*(at(seeds) for seeds in still)), "weights moved")
+    assert found.verdict == verdict and found.reason.startswith(told)
+    assert not [r for r in judge(at([]), changed(at([]), effect=None)).rows
+                if (r.metric, r.variant) == ("weights moved", PISSA.name)]
 
 
 def test_a_rate_at_which_some_seeds_diverge_is_told_from_one_at_which_more_do() -> None:
@@ -342,6 +412,30 @@ def test_a_search_is_judged_by_what_it_chose_and_by_its_default() -> None:
     assert row(judge(some, fewer), "status", f"{PISSA.name} at 0.009").verdict == "fail"
     with pytest.raises(UserError, match="a search for the rate and one rate"):
         judge(search(0.005), store(range(3)))
+
+
+def _diverging(records: list[Record]) -> list[Record]:
+    return changed(records, status="diverged", after=None)
+
+
+def test_a_search_that_chose_nothing_is_not_held_against_anything() -> None:
+    def search(records: list[Record]) -> list[Record]:
+        role = Search(method="grid", rates=[0.005, 0.009], default=0.005, role="trial")
+        found = []
+        for rate in (0.005, 0.009):
+            for one in records:
+                moved = one.cell.model_copy(update={"learning_rate": rate})
+                found.append(one.model_copy(update={"cell": moved, "id": moved.id, "search": role}))
+        return found
+
+    good, bad = search(store(range(2))), search(_diverging(store(range(2))))
+    tuned = f"{PISSA.name} (tuned)"
+    for candidate in (good, bad):
+        report = judge(bad, candidate)
+        assert report.verdict == "inconclusive"
+        assert "chose no rate" in row(report, "baseline", tuned).reason
+        assert not [r for r in report.rows if r.metric == "baseline" and r.variant.endswith("0.009")]
+    assert row(judge(good, bad), "status", tuned).reason == "missing: its search chose no rate"
 
 
 def test_settings_come_from_a_file(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from suite.errors import UserError
 from suite.gate import judge
 from suite.gate_facts import facts
 from suite.store import Store
-from tests.example_records.make import examples, examples_of_others
+from tests.example_records.make import LORA, examples, examples_of_others
 from tests.suite.gate_records import store
 
 
@@ -78,6 +80,10 @@ def _edited(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
         (_edited(lambda c: c["cells"][0].update(status="fine")), "status"),
         (_edited(lambda c: c["cells"][0].update(seed="x")), "seed"),
         (_edited(lambda c: c["shared"]["cell"].__setitem__(0, 3)), "cell"),
+        (_edited(lambda c: c["shared"]["cell"][0].update(learning_rate=float("nan"))), "'shared' holds"),
+        (_edited(lambda c: c["shared"]["before"].append(float("inf"))), "'shared' holds a number"),
+        (lambda text: text.replace('"learning_rate":0.005', '"learning_rate":1e309'), "'shared' holds"),
+        (lambda text: text.replace('"learning_rate":0.005', '"learning_rate":' + "9" * 9999), "not a baseline"),
     ],
 )
 def test_a_damaged_file_is_one_line(tmp_path: Path, edit: Callable[[str], str], told: str) -> None:
@@ -87,6 +93,45 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, edit: Callable[[str], str], 
         gate_file.read(file)
     assert told in str(error.value) and str(file) in str(error.value)
     assert "\n" not in str(error.value) and len(str(error.value)) < 600
+
+
+def _leaves(content: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    inside = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, value in inside:
+        yield (*place, key)
+        if isinstance(value, dict | list):
+            yield from _leaves(value, (*place, key))
+
+
+WRONG = ["NaN", "1e309", "-1e309", "null", '""', "[]", "{}", "-1", "true", "1e300", "0", "9" * 5000,
+         json.dumps("x" * 10_000), r'"\ud800"', r'"\u0000\n[red]"', '["NaN"]', '{"a": NaN}']
+
+
+def test_no_damage_at_all_is_a_traceback(tmp_path: Path) -> None:
+    """Every value of a baseline file in turn is replaced by things that it is not."""
+    records = [r for r in store(range(2)) if r.cell.variant.name == LORA.name and r.cell.task.name == "sums"]
+    content = json.loads(_written(tmp_path, records).read_text())
+    for table in content["shared"]["schedule"]:  # one step stands for all
+        del table[0][2:]
+    rng, ends = random.Random(0), Counter[str]()
+    file = tmp_path / "damaged.json"
+    for place in list(_leaves(content)):
+        for wrong in rng.sample(WRONG, 5):
+            damaged = copy.deepcopy(content)
+            at = damaged
+            for key in place[:-1]:
+                at = at[key]
+            at[place[-1]] = "@here@"
+            file.write_text(json.dumps(damaged).replace('"@here@"', wrong))
+            try:
+                report = judge(gate_file.side(file), records)
+            except UserError as error:
+                assert "\n" not in str(error) and len(str(error)) < 1000
+                ends["refused"] += 1
+            else:
+                json.dumps(report.content(), allow_nan=False)
+                ends[report.verdict] += 1
+    assert ends["refused"] > 500 and sum(ends.values()) > 600
 
 
 def test_a_file_cannot_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,6 +133,14 @@ def test_the_exit_code_is_the_verdict(places: Path, candidate: str, more: tuple[
         assert "gate: " in done.stdout
 
 
+def test_a_damaged_baseline_is_no_failed_gate(places: Path) -> None:
+    text = (places / "b.json").read_text().replace('"learning_rate":0.005', '"learning_rate":NaN')
+    (places / "damaged.json").write_text(text)
+    for words in (("damaged.json", "same"), ("same", "damaged.json")):
+        done = CliRunner().invoke(app, ["gate", *(f"{places}/{word}" for word in words)])
+        assert done.exit_code == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
 def test_every_form_is_written(places: Path) -> None:
     out = {name: f"{places}/out.{name}" for name in ("json", "markdown", "junit")}
     flags = [part for name, file in out.items() for part in (f"--{name}", file)]
