@@ -108,7 +108,8 @@ def _half_rank(start: Start, rng: torch.Generator) -> Start:
 
 
 def _other_way_round(start: Start, rng: torch.Generator) -> Start:
-    B = uniform(*start.B.shape, rng, start.B.device)
+    rows, columns = start.B.shape
+    B = uniform(rows, columns, rng, start.B.device)
     return replace(start, A=torch.zeros_like(start.A), B=B)
 
 

@@ -1,48 +1,43 @@
 """What a repeated cell has in common with its record: bit for bit, or within what rounding may do.
 
-On the same machine, with the same versions, threads and code, everything must be equal in bits. Elsewhere
-sums are rounded in another order, and these are the limits:
+On the same machine, with the same versions, threads and settings, everything must be equal in bits, whatever
+the code is: a change of it that moves a number is just what is to be found. Elsewhere sums are rounded in
+another order, and these are the limits:
 
-- what rounding cannot touch is equal: status, parameters, tokens of the rows, prompts, data, overlaps;
+- what rounding cannot touch is equal: status, parameters, tokens of the rows, prompts, data, overlaps, tokens
+  trained on;
 - losses without training (of the base, of the start, of weights that are scored again) are within SCORED;
 - losses after training are within TRAINED: a difference in the last bit grows over the steps. Eager
   attention in place of PyTorch's, on the pocket track (200 steps, math, seed 0), moved the validation loss by
-  0.04 % (fullft), 7.7 % (lora) and 12 % (lori-s), its two phases at the highest rate;
-- every score changes by no more than 95 % intervals over its items allow (Newcombe 1998).
+  0.04 % (fullft), 7.7 % (lora) and 12 % (lori-s), its two phases at the highest rate. The same holds for the
+  norm of each delta and for the logits that training moved; for all losses of the curve together it is CURVE;
+- operations and bytes of the export are within SCORED, peak memory, counted on a CPU, within MEMORY;
+- every score and metric changes by no more than 95 % intervals over its items allow (Newcombe 1998), and what
+  is no share of items by no more than losses: see `suite.reproduction_scores`.
 
-Outcomes of single items, the curve and the effect may differ there, and are told.
+Outcomes of single items may differ there, and are told. Where nothing finite can be compared, nothing is
+within a limit.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
-from suite.record import HeldOut, Record, Score, Scores
+from suite.record import Cost, Effect, Record, Scores
+from suite.reproduction_limits import SCORED, TRAINED, Difference, near, near_all, same, shown
+from suite.reproduction_scores import score_differences
 
-SCORED, TRAINED = 0.01, 0.25  # relative
-Z = 1.959963984540054  # of a two-sided 95 % interval
-SHOWN = 3  # items of a list that are named
-LEFT_OUT = {"provenance", "cost", "notes", "search", "source", "schema_version", "before", "after", "curve"}
+MEMORY = 0.1  # relative: other versions keep other buffers
+CURVE = 2 * TRAINED  # of all losses of the curve: a batch moves further than the held-out split
+COUNTED = "live-tensors"  # how memory is measured on a CPU: see `suite.record.Cost`
+CODE = ("commit", "changes in the checkout", "lora-suite")
+LEFT_OUT = {"provenance", "cost", "effect", "notes", "search", "source", "schema_version"}
+LEFT_OUT |= {"before", "after", "curve"}
 LOSSES = {"start_loss"}
-ROUNDED = {"effect", "weights", "error"}  # may differ elsewhere; an error quotes a loss
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One fact that came out otherwise. `within` is whether that may be where the machine is another."""
-
-    fact: str
-    recorded: str
-    now: str
-    within: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.fact}: {self.recorded} recorded, {self.now} now"
+ROUNDED = {"weights", "error"}  # may differ elsewhere; an error quotes a loss
 
 
 def contradictions(record: Record) -> list[Difference]:
@@ -71,7 +66,7 @@ def _own_means(name: str, scores: Scores) -> Iterator[Difference]:
 
 
 def elsewhere(old: Record, new: Record) -> list[Difference]:
-    """What of machine, threads, versions and code is not as it was."""
+    """What of machine, threads, versions, settings and code (`CODE`) is not as it was."""
     was, now = old.provenance, new.provenance
     pairs: list[tuple[str, Any, Any]] = [
         ("device", was.device, now.device),
@@ -81,20 +76,21 @@ def elsewhere(old: Record, new: Record) -> list[Difference]:
     ]
     for before, after in ((was.versions, now.versions), (was.settings, now.settings)):
         pairs += [(name, before.get(name), after.get(name)) for name in sorted({*before, *after})]
-    return [Difference(name, _shown(a), _shown(b), True) for name, a, b in pairs if a != b]
+    return [Difference(name, shown(a), shown(b), True) for name, a, b in pairs if a != b]
 
 
 def differences(old: Record, new: Record, trained: bool = True) -> list[Difference]:
     """Every fact that was measured again and came out otherwise, times and provenance apart.
 
-    `trained` is whether the cell was trained again, and not only scored.
+    `trained` is whether the cell was trained again. If it was only scored, all else is the record's own.
     """
     most = TRAINED if trained else SCORED
+    again = [*_plain(old, new), *_curves(old, new), *_effect(old.effect, new.effect)] if trained else []
     return [
-        *_plain(old, new),
-        *_curves(old, new),
-        *_scores("before", old.before, new.before, SCORED),
-        *_scores("after", old.after, new.after, most),
+        *again,
+        *(_cost(old.cost, new.cost) if trained else ()),
+        *score_differences("before", old.before, new.before, SCORED),
+        *score_differences("after", old.after, new.after, most),
     ]
 
 
@@ -108,142 +104,75 @@ def _plain(old: Record, new: Record) -> Iterator[Difference]:
             for name in sorted({*was[fact], *now[fact]}):
                 a, b = was[fact].get(name), now[fact].get(name)
                 if a != b:
-                    yield Difference(f"{fact}.{name}", _shown(a), _shown(b), fact in ROUNDED)
+                    yield Difference(f"{fact}.{name}", shown(a), shown(b))
         else:
-            within = fact in ROUNDED or (fact in LOSSES and _near(was[fact], now[fact], SCORED))
-            yield Difference(fact, _shown(was[fact]), _shown(now[fact]), within)
+            a, b = was[fact], now[fact]
+            within = (fact in ROUNDED and None not in (a, b)) or (fact in LOSSES and near(a, b, SCORED))
+            yield Difference(fact, shown(a), shown(b), within)
 
 
 def _curves(old: Record, new: Record) -> Iterator[Difference]:
+    """Of the learning rates and of the losses, the first that is another."""
     if len(old.curve) != len(new.curve):
         yield Difference("steps of the curve", str(len(old.curve)), str(len(new.curve)), old.status != "ok")
         return
-    for a, b in zip(old.curve, new.curve, strict=True):
-        if a.model_dump_json() != b.model_dump_json():
-            fact = "learning_rate" if a.learning_rate != b.learning_rate else "loss"
-            told = [_shown(getattr(one, fact)) for one in (a, b)]
-            where = f"curve at phase {a.phase}, step {a.step}: {fact}"
-            yield Difference(where, *told, within=fact == "loss")
-            return
+    pairs = list(zip(old.curve, new.curve, strict=True))
+    losses = [[point.loss for point in curve] for curve in (old.curve, new.curve)]
+    first = [loss[:1] for loss in losses]  # before any step of the optimiser
+    alike = near_all(losses[0], losses[1], CURVE) and near_all(first[0], first[1], SCORED)
+    for fact, within in (("phase", False), ("step", False), ("learning_rate", False), ("loss", alike)):
+        for a, b in pairs:
+            if not same(getattr(a, fact), getattr(b, fact)):
+                told = [shown(getattr(one, fact)) for one in (a, b)]
+                yield Difference(f"curve at phase {a.phase}, step {a.step}: {fact}", *told, within=within)
+                break
 
 
-def _scores(name: str, old: Scores | None, new: Scores | None, most: float) -> Iterator[Difference]:
-    """`most` is how far losses may be apart, relative to the recorded ones."""
+def _effect(old: Effect | None, new: Effect | None) -> Iterator[Difference]:
+    """What the adapter does to logits, and the norms of its deltas."""
     if old is None or new is None:
         if old is not new:
             was, now = ("not measured" if one is None else "measured" for one in (old, new))
-            yield Difference(name, was, now)
+            yield Difference("effect", was, now)
         return
-    for kind in ("target", "general"):
-        yield from _by_name(f"{name}.{kind}", getattr(old, kind), getattr(new, kind), _score)
-    yield from _by_name(f"{name}.held_out", old.held_out, new.held_out, _held_out)
-    loss = partial(_loss, most)
-    yield from _by_name(f"{name}.log_loss", old.log_loss, new.log_loss, loss)
-    yield from loss(f"{name}.bits_per_byte", old.bits_per_byte, new.bits_per_byte)
-
-
-def _by_name(place: str, old: Mapping[str, Any], new: Mapping[str, Any], how: Any) -> Iterator[Difference]:
-    for key in {**old, **new}:
-        if key in old and key in new:
-            yield from how(f"{place}.{key}", old[key], new[key])
-        else:
-            was, now = ("there" if key in one else "not there" for one in (old, new))
-            yield Difference(f"{place}.{key}", was, now)
-
-
-def _score(place: str, old: Score, new: Score) -> Iterator[Difference]:
-    for fact in ("evaluation", "metric", "n", "prompts"):
+    if old.text_digest != new.text_digest:
+        yield Difference("effect.text_digest", old.text_digest, new.text_digest)
+    for fact in ("from_base", "from_start"):
         a, b = getattr(old, fact), getattr(new, fact)
-        if a != b:
-            yield Difference(f"{place}.{fact}", _shown(a), _shown(b))
-    if not _same(old.value, new.value):
-        low, high = interval(old, new)
-        told = (
-            f"{new.value:.6g} (change {new.value - old.value:+.4g}, 95 % interval {low:+.4g} to {high:+.4g})"
-        )
-        yield Difference(f"{place}.value", f"{old.value:.6g}", told, low <= 0 <= high)
-    for name in {**old.metrics, **new.metrics}:
-        a, b = old.metrics.get(name), new.metrics.get(name)
-        if not _same(a, b):
-            yield Difference(f"{place}.metrics.{name}", _shown(a), _shown(b), None not in (a, b))
-    if old.batch_changes != new.batch_changes:
-        yield Difference(f"{place}.batch_changes", _shown(old.batch_changes), _shown(new.batch_changes), True)
-    if [item.id for item in old.items] != [item.id for item in new.items]:
-        yield Difference(f"{place}.items", f"{len(old.items)} items", f"{len(new.items)}, or other ids")
+        if not same(a, b):
+            yield Difference(f"effect.{fact}", shown(a), shown(b), near(a, b, TRAINED))
+    a, b = old.reload_error, new.reload_error
+    if not same(a, b):  # null is what did not fit into memory
+        within = a is None or b is None or abs(a - b) <= TRAINED * abs(old.from_base)
+        yield Difference("effect.reload_error", shown(a), shown(b), within)
+    yield from _norms(old.delta_norms, new.delta_norms)
+
+
+def _norms(old: dict[str, float], new: dict[str, float]) -> Iterator[Difference]:
+    """Norms of the deltas: small ones may be apart by as much as one of middle size."""
+    if other := sorted(old.keys() ^ new.keys()):
+        was, now = ("there" if other[0] in one else "not there" for one in (old, new))
+        yield Difference(f"effect.delta_norms: {len(other)} names, first {other[0]}", was, now)
         return
-    for fact, word in (("correct", "outcome"), ("response", "answer")):
-        yield from _items(f"{place}.items", word, old, new, fact)
+    moved = [name for name in old if not same(old[name], new[name])]
+    least = TRAINED * sum(old.values()) / max(1, len(old))
+    far = [n for n in moved if not (near(old[n], new[n], TRAINED) or abs(old[n] - new[n]) <= least)]
+    if moved:
+        first = (far or moved)[0]
+        told = f"effect.delta_norms: {len(moved)} of {len(old)}, such as {first}"
+        yield Difference(told, shown(old[first]), shown(new[first]), not far)
 
 
-def _items(place: str, word: str, old: Score, new: Score, fact: str) -> Iterator[Difference]:
-    pairs = zip(old.items, new.items, strict=True)
-    other = [
-        (a.id, getattr(a, fact), getattr(b, fact)) for a, b in pairs if getattr(a, fact) != getattr(b, fact)
-    ]
-    if other:
-        which = ", ".join(name for name, _, _ in other[:SHOWN])
-        told = f"{place}: {len(other)} of {len(old.items)} {word}s, first of item {which}"
-        yield Difference(told, _shown(other[0][1]), _shown(other[0][2]), True)
-
-
-def interval(old: Score, new: Score) -> tuple[float, float]:
-    """95 % interval of new - old over their items; infinite where items are not known to be right or wrong.
-
-    Newcombe's (1998, method 10) for two shares: Wilson's interval of each, put together as roots of squares.
-    """
-    bounds = [_wilson(score) for score in (old, new)]
-    if None in bounds:
-        return -math.inf, math.inf
-    (low, high), (new_low, new_high) = (bound for bound in bounds if bound)
-    change = new.value - old.value
-    down = math.hypot(new.value - new_low, high - old.value)
-    up = math.hypot(new_high - new.value, old.value - low)
-    return change - down, change + up
-
-
-def _wilson(score: Score) -> tuple[float, float] | None:
-    """Wilson's 95 % interval of a share of items."""
-    n, p = score.n, score.value
-    if not n or not 0 <= p <= 1 or any(item.correct is None for item in score.items):
-        return None
-    middle = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z / (1 + Z * Z / n) * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
-    return middle - half, middle + half
-
-
-def _held_out(place: str, old: HeldOut, new: HeldOut) -> Iterator[Difference]:
-    if old.tokens != new.tokens:
-        yield Difference(f"{place}.tokens", _first(old.tokens, new.tokens), _first(new.tokens, old.tokens))
-        return
-    other = [i for i, (a, b) in enumerate(zip(old.nats, new.nats, strict=True)) if a != b]
-    if other:
-        told = f"{place}.nats: {len(other)} of {len(old.nats)} examples, first of {other[0]}"
-        yield Difference(told, f"{old.nats[other[0]]:.9g}", f"{new.nats[other[0]]:.9g}", True)
-    if old.accuracy != new.accuracy:
-        yield Difference(f"{place}.accuracy", f"{old.accuracy:.6g}", f"{new.accuracy:.6g}", True)
-
-
-def _loss(most: float, place: str, old: float | None, new: float | None) -> Iterator[Difference]:
-    if not _same(old, new):
-        yield Difference(place, _shown(old), _shown(new), _near(old, new, most))
-
-
-def _same(old: float | None, new: float | None) -> bool:
-    """Equal in bits; not a number equals itself here."""
-    return old == new or (old is not None and new is not None and math.isnan(old) and math.isnan(new))
-
-
-def _near(old: Any, new: Any, most: float) -> bool:
-    known = isinstance(old, float) and isinstance(new, float)
-    return known and abs(new - old) <= most * abs(old)
-
-
-def _first(values: Sequence[int], others: Sequence[int]) -> str:
-    """The first value that differs, or how many there are."""
-    at = next((i for i, (a, b) in enumerate(zip(values, others, strict=False)) if a != b), None)
-    return f"{len(values)} of them" if at is None else f"{values[at]} at {at}"
-
-
-def _shown(value: Any) -> str:
-    text = f"{value:.9g}" if isinstance(value, float) else "none" if value is None else str(value)
-    return text if len(text) <= 90 else text[:87] + "..."
+def _cost(old: Cost | None, new: Cost | None) -> Iterator[Difference]:
+    """What is counted and not timed. A pack of several has no count of its own memory and operations."""
+    old, new = old or Cost(), new or Cost()
+    facts: list[tuple[str, Any, Any, float]] = [("tokens", old.tokens, new.tokens, 0.0)]
+    facts.append(("adapter_bytes", old.adapter_bytes, new.adapter_bytes, SCORED))
+    for name in ("forward", "backward", "tokens"):
+        a, b = (getattr(one.flops, name, None) for one in (old, new))
+        facts.append((f"flops.{name}", a, b, 0.0 if name == "tokens" else SCORED))
+    if old.memory_method == new.memory_method == COUNTED:
+        facts.append(("peak_memory_bytes", old.peak_memory_bytes, new.peak_memory_bytes, MEMORY))
+    for name, a, b, most in facts:
+        if a is not None and a != b:
+            yield Difference(f"cost.{name}", shown(a), shown(b), near(a, b, most))

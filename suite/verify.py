@@ -20,27 +20,48 @@ from suite.jobs import ScoreKept
 from suite.kernels import check_attention
 from suite.plan import Plan, Read, check_model
 from suite.record import Cell, EvaluationSettings, Recipe, Record
-from suite.reproduction import Difference, contradictions, differences, elsewhere
+from suite.reproduction import CODE, Difference, contradictions, differences, elsewhere
 from suite.request import ATTENTIONS, Request
 from suite.run import Outcome, Runner
 from suite.setup import Setup
 from suite.store import Store
 
+KEPT = "kept weights"  # in the settings of a record whose test split was read from them
+CHOSEN_BY = ("after.held_out.validation", "after.log_loss.validation")  # what a trial was scored on before
 Execute = Callable[[Runner, Plan], Outcome]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a repetition. `elsewhere` is what of machine, versions and code is not as it was."""
+    """What came of a repetition. `elsewhere` is what of machine, versions and code is not as it was.
+
+    `scores_only`: nothing was trained, and all but the scores was taken from the record.
+    """
 
     record: Record
     differences: Sequence[Difference]
     elsewhere: Sequence[Difference]
+    scores_only: bool = False
+
+    @property
+    def machine(self) -> list[Difference]:
+        """What of device, threads, versions and settings is not as it was: sums may be rounded otherwise."""
+        return [one for one in self.elsewhere if one.fact not in CODE]
+
+    @property
+    def code(self) -> list[Difference]:
+        """What of the suite's own code is not as it was, which excuses nothing."""
+        return [one for one in self.elsewhere if one.fact in CODE]
 
     @property
     def telling(self) -> list[Difference]:
-        """Differences that say no: all of them on the same machine, those beyond the limits elsewhere."""
-        return [one for one in self.differences if not (self.elsewhere and one.within)]
+        """Differences that say no: all of them on the same machine, those beyond the limits on another."""
+        return [one for one in self.differences if not (one.within and (self.machine or self._live(one)))]
+
+    def _live(self, one: Difference) -> bool:
+        """Whether the record has this number of the trained adapter itself, and now it is of kept weights."""
+        kept = self.record.provenance.settings.get("scored") == KEPT
+        return self.scores_only and kept and one.fact.startswith(CHOSEN_BY)
 
     @property
     def reproduces(self) -> bool:
@@ -53,6 +74,9 @@ class Verdict:
             "record": self.record.id,
             "reproduces": self.reproduces,
             "bit_for_bit": not self.differences,
+            "repeated": "scores" if self.scores_only else "everything",
+            "judged": "within limits" if self.machine else "in bits",
+            "code_differs": bool(self.code),
             "elsewhere": [vars(one) for one in self.elsewhere],
             "differences": [vars(one) for one in self.differences],
         }
@@ -77,11 +101,12 @@ def verify(
     _check(record, evaluation_only)
     folder = kept_folder(record, store) if evaluation_only else None
     if told := contradictions(record):
-        return Verdict(record, told, ())
+        return Verdict(record, told, (), evaluation_only)
     plan = plan_of(record, model, data, device)
     with _place() as place:
         again = _again(record, plan, place, execute, command, folder)
-    return Verdict(record, differences(record, again, folder is None), elsewhere(record, again))
+    found = differences(record, again, folder is None)
+    return Verdict(record, found, elsewhere(record, again), folder is not None)
 
 
 def _check(record: Record, evaluation_only: bool) -> None:
@@ -181,9 +206,10 @@ def _again(
     record: Record, plan: Plan, place: Store, execute: Execute, command: str, folder: Path | None
 ) -> Record:
     """The cell's second record, made in the way the first one was."""
-    kept = record.provenance.settings.get("scored") == "kept weights"
+    kept = record.provenance.settings.get("scored") == KEPT
     if folder is not None:
-        runner = Runner(plan, place, command, lambda cells: [ScoreKept(record, folder)])
+        unread = record.model_copy(update={"after": None})  # so that no score is taken from it
+        runner = Runner(plan, place, command, lambda cells: [ScoreKept(unread, folder)])
         return _outcome(execute(runner, plan), record)
     if kept:  # a trial whose test split was read later, from its weights
         from dataclasses import replace

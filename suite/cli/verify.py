@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from suite.verify import Verdict
 
 MOST = 20  # differences that are listed
+NOT_REPEATED = "nothing was trained: curve, effect, parameters, start loss and costs were not repeated"
 
 
 @app.command()
@@ -77,10 +78,23 @@ def _lines(verdict: Verdict) -> list[str]:
 
 
 def _verdict(verdict: Verdict) -> str:
-    name, place = verdict.record.id, "machine, versions and code are those of the record"
-    if verdict.elsewhere:
-        place = f"{', '.join(one.fact for one in verdict.elsewhere)} differ"
+    name, place = verdict.record.id, _place(verdict)
     if not verdict.reproduces:
-        return f"record {name} does not reproduce: {len(verdict.telling)} facts differ ({place})"
-    how = "within the limits of another machine" if verdict.differences else "bit for bit"
+        why = ", most likely for the code" if verdict.code and not verdict.machine else ""
+        return f"record {name} does not reproduce: {len(verdict.telling)} facts differ{why} ({place})"
+    saved = all(one.fact == "scored" for one in verdict.machine)
+    limits = f"within the limits of {'weights that were saved' if saved else 'another machine'}"
+    how = limits if verdict.differences else "bit for bit"
+    if verdict.scores_only:
+        return f"the scores of record {name} reproduce {how} ({place}); {NOT_REPEATED}"
     return f"record {name} reproduces {how} ({place})"
+
+
+def _place(verdict: Verdict) -> str:
+    """What of machine, versions and code is another, and what is as it was."""
+    if verdict.elsewhere:
+        other = f"{', '.join(one.fact for one in verdict.elsewhere)} differ"
+        return other if verdict.machine else f"{other}; machine and versions are those of the record"
+    if verdict.record.provenance.dirty:
+        return "machine, versions and commit are those of the record, whose checkout had changes as this has"
+    return "machine, versions and code are those of the record"

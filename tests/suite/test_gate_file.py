@@ -83,7 +83,10 @@ def _edited(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
         (_edited(lambda c: c["shared"]["cell"][0].update(learning_rate=float("nan"))), "'shared' holds"),
         (_edited(lambda c: c["shared"]["before"].append(float("inf"))), "'shared' holds a number"),
         (lambda text: text.replace('"learning_rate":0.005', '"learning_rate":1e309'), "'shared' holds"),
-        (lambda text: text.replace('"learning_rate":0.005', '"learning_rate":' + "9" * 9999), "not a baseline"),
+        (
+            lambda text: text.replace('"learning_rate":0.005', '"learning_rate":' + "9" * 9999),
+            "not a baseline",
+        ),
     ],
 )
 def test_a_damaged_file_is_one_line(tmp_path: Path, edit: Callable[[str], str], told: str) -> None:
@@ -103,8 +106,25 @@ def _leaves(content: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ..
             yield from _leaves(value, (*place, key))
 
 
-WRONG = ["NaN", "1e309", "-1e309", "null", '""', "[]", "{}", "-1", "true", "1e300", "0", "9" * 5000,
-         json.dumps("x" * 10_000), r'"\ud800"', r'"\u0000\n[red]"', '["NaN"]', '{"a": NaN}']
+WRONG = [
+    "NaN",
+    "1e309",
+    "-1e309",
+    "null",
+    '""',
+    "[]",
+    "{}",
+    "-1",
+    "true",
+    "1e300",
+    "0",
+    "9" * 5000,
+    json.dumps("x" * 10_000),
+    r'"\ud800"',
+    r'"\u0000\n[red]"',
+    '["NaN"]',
+    '{"a": NaN}',
+]
 
 
 def test_no_damage_at_all_is_a_traceback(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from suite.engines.local import Done, Started
 from suite.errors import UserError
 from suite.plan import Plan
 from suite.record import Record
-from suite.reproduction import Difference, contradictions, differences, elsewhere, interval
+from suite.reproduction import Difference, contradictions, differences, elsewhere
+from suite.reproduction_scores import interval
 from suite.run import Outcome, Runner
 from suite.store import Store
 from suite.verify import Verdict, plan_of, verify
@@ -107,6 +108,24 @@ def test_kept_weights_are_scored_again(
     verdict = here(records[variant], trained_store, evaluation_only=True)
     assert verdict.reproduces and [one.fact for one in verdict.elsewhere] == ["scored"]
     assert verdict.differences == [], "these are exported as they are"
+    assert verdict.scores_only and verdict.json()["repeated"] == "scores"
+
+
+def test_no_score_is_taken_from_the_record_that_is_verified(
+    here: Again, trained_store: Path, records: dict[str, Record]
+) -> None:
+    """Held-out losses that agree with each other, and with nothing that was trained."""
+    one = records["lora"]
+    assert one.after is not None
+    held = one.after.held_out["test"]
+    nats = [1.5 * value for value in held.nats]
+    forged = _with(one, ("after", "held_out", "test", "nats"), nats)
+    forged = _with(forged, ("after", "log_loss", "test"), math.fsum(nats) / sum(held.tokens))
+    verdict = here(forged, trained_store, evaluation_only=True)
+    assert {d.fact.split(":")[0] for d in verdict.telling} == {
+        "after.held_out.test.nats",
+        "after.log_loss.test",
+    }
 
 
 def test_a_trial_and_what_was_read_later_reproduce(
@@ -151,7 +170,16 @@ TAMPERED: list[tuple[tuple[Any, ...], Any, str]] = [
     (("start_loss",), 1.0, "start_loss"),
     (("curve", 2, "loss"), 1.0, "curve at phase 0, step 2: loss"),
     (("curve", 2, "learning_rate"), 1.0, "curve at phase 0, step 2: learning_rate"),
+    (("curve", 2, "step"), 7, "curve at phase 0, step 7: step"),
     (("effect", "from_base"), 1.0, "effect.from_base"),
+    (("effect", "text_digest"), "0", "effect.text_digest"),
+    (("effect", "reload_error"), 1.0, "effect.reload_error"),
+    (("effect",), None, "effect"),
+    (("cost", "tokens"), 1, "cost.tokens"),
+    (("cost", "adapter_bytes"), 1, "cost.adapter_bytes"),
+    (("cost", "flops", "forward"), 1, "cost.flops.forward"),
+    (("cost", "flops", "backward"), 1, "cost.flops.backward"),
+    (("cost", "peak_memory_bytes"), 1, "cost.peak_memory_bytes"),
     (("weights",), "0" * 16, "weights"),
     (("rows",), "0" * 16, "rows"),
     (("contamination", 0, "found"), 1, "contamination"),
@@ -185,6 +213,24 @@ def test_every_fact_counts(place: tuple[Any, ...], value: Any, fact: str, record
     assert not Verdict(one, [told], []).reproduces, "on the same machine nothing may differ"
 
 
+def test_times_are_no_facts_and_a_pack_has_no_costs_of_its_own(records: dict[str, Record]) -> None:
+    one = records["lora"]
+    for name in ("train_wall_s", "train_cpu_s", "evaluate_wall_s", "start_s"):
+        assert differences(_with(one, ("cost", name), 1e6), one) == []
+    packed = _with(_with(one, ("cost", "peak_memory_bytes"), None), ("cost", "flops"), None)
+    assert differences(packed, one) == []
+    (told,) = differences(one, _with(one, ("cost", "flops"), None), True)[:1]
+    assert (told.fact, told.now, told.within) == ("cost.flops.forward", "none", False)
+    gpu = _with(one, ("cost", "memory_method"), "cuda-max-allocated")
+    assert differences(_with(gpu, ("cost", "peak_memory_bytes"), 1), gpu) == []
+
+
+def test_a_learning_rate_is_not_hidden_by_a_loss(records: dict[str, Record]) -> None:
+    one = _with(_with(records["lora"], ("curve", 1, "loss"), 5.0), ("curve", 2, "learning_rate"), 5.0)
+    facts = [d.fact for d in differences(one, records["lora"])]
+    assert facts == ["curve at phase 0, step 2: learning_rate", "curve at phase 0, step 1: loss"]
+
+
 @pytest.mark.parametrize(
     ("place", "value", "holds"),
     [
@@ -194,9 +240,37 @@ def test_every_fact_counts(place: tuple[Any, ...], value: Any, fact: str, record
         (("after", "bits_per_byte"), 1.24, True),
         (("after", "log_loss", "test"), 1.26, False),
         (("after", "log_loss", "test"), 0.74, False),
-        (("curve", 2, "loss"), 5.0, True),
+        (("start_loss",), math.inf, False),
+        (("after", "log_loss", "test"), math.inf, False),
+        (("after", "log_loss", "test"), math.nan, False),
+        (("before", "bits_per_byte"), math.inf, False),
+        (("curve", 2, "loss"), 1.2, True),
+        (("curve", 2, "loss"), 1e6, False),
+        (("curve", 2, "loss"), math.inf, False),
+        (("curve", 0, "loss"), 1.009, True),
+        (("curve", 0, "loss"), 1.011, False),
         (("curve", 2, "learning_rate"), 5.0, False),
-        (("effect", "from_base"), 5.0, True),
+        (("effect", "from_base"), 1.24, True),
+        (("effect", "from_base"), 1.26, False),
+        (("effect", "from_start"), math.inf, False),
+        (("effect", "text_digest"), "0", False),
+        (("effect", "reload_error"), None, True),
+        (("effect", "reload_error"), 1e6, False),
+        (("effect",), None, False),
+        (("cost", "tokens"), 1, False),
+        (("cost", "adapter_bytes"), 1.009, True),
+        (("cost", "adapter_bytes"), 1.011, False),
+        (("cost", "flops", "forward"), 1.011, False),
+        (("cost", "peak_memory_bytes"), 1.09, True),
+        (("cost", "peak_memory_bytes"), 1.11, False),
+        (("after", "target", "pocket_math", "metrics", "acc,none"), 99.0, False),
+        (("after", "general", "pocket_arc", "value"), 99.0, False),
+        (("after", "target", "pocket_math", "batch_changes"), 0.5, False),
+        (("after", "held_out", "test", "accuracy"), 99.0, False),
+        (("before", "held_out", "test", "accuracy"), 0.99, False),
+        (("after", "held_out", "test", "nats", 1), 1.2, True),
+        (("after", "held_out", "test", "nats", 1), 1e6, False),
+        (("after", "held_out", "test", "nats", 1), math.nan, False),
         (("weights",), "0" * 16, True),
         (("rows",), "0" * 16, False),
         (("trainable_parameters",), 7, False),
@@ -209,12 +283,59 @@ def test_elsewhere_only_rounding_is_allowed(
 ) -> None:
     """Factors of the recorded value for losses; values for the rest."""
     one = records["lora"]
-    if place[-1] in ("start_loss", "bits_per_byte", "test"):
-        value *= _at(json.loads(one.model_dump_json()), place)
-    verdict = Verdict(
-        one, differences(one, _with(one, place, value)), [Difference("threads", "1", "2", True)]
-    )
-    assert verdict.reproduces == holds
+    if place[-1] in FACTORS or place[-2:-1] == ("nats",):
+        value *= (was := _at(json.loads(one.model_dump_json()), place))
+        value = round(value) if isinstance(was, int) else value
+    changed, other = _with(one, place, value), [Difference("threads", "1", "2", True)]
+    assert Verdict(one, differences(one, changed), other).reproduces == holds
+    if value in (math.inf, 99.0):  # and if the record holds what cannot be
+        assert not Verdict(changed, differences(changed, one), other).reproduces
+
+
+FACTORS = ("start_loss", "bits_per_byte", "test", "loss", "from_base", "from_start")
+FACTORS += ("adapter_bytes", "forward", "peak_memory_bytes")
+
+
+def test_norms_of_deltas_have_the_limit_of_losses(records: dict[str, Record]) -> None:
+    one = records["lora"]
+    assert one.effect is not None
+    name, norm = max(one.effect.delta_norms.items(), key=lambda item: item[1])
+    for changed, holds in ((1.2 * norm, True), (3 * norm, False), (math.inf, False)):
+        (told,) = differences(one, _with(one, ("effect", "delta_norms", name), changed))
+        assert told.within == holds and told.fact.startswith("effect.delta_norms: 1 of ")
+    (told,) = differences(one, _with(one, ("effect", "delta_norms"), {"other": 1.0}))
+    assert not told.within
+
+
+@pytest.mark.parametrize("fact", ["commit", "changes in the checkout", "lora-suite"])
+def test_other_code_excuses_nothing(fact: str, records: dict[str, Record]) -> None:
+    one = records["lora"]
+    assert one.after is not None and one.after.bits_per_byte is not None
+    found = differences(one, _with(one, ("after", "bits_per_byte"), 1.2 * one.after.bits_per_byte))
+    assert [d.within for d in found] == [True]
+    code, threads = Difference(fact, "a", "b", True), Difference("threads", "1", "2", True)
+    assert not Verdict(one, found, [code]).reproduces
+    assert Verdict(one, [], [code]).reproduces
+    assert Verdict(one, found, [code, threads]).reproduces
+    told = Verdict(one, found, [code]).json()
+    assert (told["judged"], told["code_differs"], told["repeated"]) == ("in bits", True, "everything")
+    assert Verdict(one, found, [code, threads]).json()["judged"] == "within limits"
+
+
+def test_what_a_trial_was_chosen_by_was_scored_before_its_weights_were_saved(
+    records: dict[str, Record],
+) -> None:
+    one = records["lora"]
+    for split, kept, holds in (
+        ("validation", True, True),
+        ("validation", False, False),
+        ("test", True, False),
+    ):
+        made = one.provenance.model_copy(update={"settings": {"scored": "kept weights"} if kept else {}})
+        found = [Difference(f"after.log_loss.{split}", "1", "1.001", True)]
+        known = one.model_copy(update={"provenance": made})
+        assert Verdict(known, found, [], scores_only=True).reproduces == holds
+        assert not Verdict(known, found, []).reproduces
 
 
 def test_weights_that_are_only_scored_again_are_held_closer(records: dict[str, Record]) -> None:
@@ -244,10 +365,8 @@ def test_the_interval_is_newcombe_s() -> None:
     ):
         found = interval(score("e", b, n), score("e", a, m))
         assert found == pytest.approx((low, high), abs=5e-5)
-    assert interval(score("e", 1, 4).model_copy(update={"n": None}), score("e", 1, 4)) == (
-        -math.inf,
-        math.inf,
-    )
+    assert interval(score("e", 1, 4).model_copy(update={"n": None}), score("e", 1, 4)) is None
+    assert interval(score("e", 1, 4), score("e", 1, 4).model_copy(update={"value": 1.01})) is None
 
 
 def test_where_a_record_was_made_is_told(records: dict[str, Record]) -> None:
@@ -333,6 +452,18 @@ def test_a_cell_that_cannot_be_run_leaves_nothing_behind(
             "within the limits of",
         ),
         ([Difference("x", "1", "2")], [Difference("threads", "1", "2", True)], 1, "does not reproduce"),
+        (
+            [],
+            [Difference("commit", "a", "b", True)],
+            0,
+            "reproduces bit for bit (commit differ; machine and ver",
+        ),
+        (
+            [Difference("x", "1", "2", True)],
+            [Difference("commit", "a", "b", True)],
+            1,
+            "1 facts differ, most likely for the code (commit differ; machine and versions are those",
+        ),
     ],
 )
 def test_the_command_says_it_and_exits(
@@ -345,6 +476,7 @@ def test_the_command_says_it_and_exits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = records["lora"]
+    one = one.model_copy(update={"provenance": one.provenance.model_copy(update={"dirty": False})})
     monkeypatch.setattr("suite.verify.verify", lambda *args, **how: Verdict(one, found, where))
     given = ["verify", one.id[:8], "--store", str(trained_store)]
     result = CliRunner().invoke(app, given)
@@ -353,6 +485,24 @@ def test_the_command_says_it_and_exits(
         assert str(difference) in result.stdout
     answer = json.loads(CliRunner().invoke(app, [*given, "--json"]).stdout)
     assert answer["reproduces"] == (code == 0) and len(answer["differences"]) == len(found)
+
+
+def test_the_command_does_not_say_that_a_record_reproduces_of_which_only_scores_were_repeated(
+    trained_store: Path, records: dict[str, Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = records["lora"]
+    monkeypatch.setattr("suite.verify.verify", lambda *args, **how: Verdict(one, [], [], True))
+    told = CliRunner().invoke(app, ["verify", one.id, "--store", str(trained_store), "--evaluation-only"])
+    assert told.stdout.startswith(f"the scores of record {one.id} reproduce bit for bit (machine, ver")
+    assert told.stdout.endswith("effect, parameters, start loss and costs were not repeated\n")
+    moved, scored = Difference("after.x", "1", "2", True), Difference("scored", "none", "kept weights", True)
+    monkeypatch.setattr("suite.verify.verify", lambda *args, **how: Verdict(one, [moved], [scored], True))
+    told = CliRunner().invoke(app, ["verify", one.id, "--store", str(trained_store), "--evaluation-only"])
+    assert f"the scores of record {one.id} reproduce within the limits of weights that were s" in told.stdout
+    dirty = one.model_copy(update={"provenance": one.provenance.model_copy(update={"dirty": True})})
+    monkeypatch.setattr("suite.verify.verify", lambda *args, **how: Verdict(dirty, [], []))
+    told = CliRunner().invoke(app, ["verify", one.id, "--store", str(trained_store)])
+    assert "whose checkout had changes as this has" in told.stdout
 
 
 def test_mistakes_of_the_command(trained_store: Path, tmp_path: Path) -> None:
