@@ -39,7 +39,7 @@ from suite.baseline import before
 from suite.errors import UserError, nearest
 from suite.found import Found, record_of
 from suite.gate import Report, judge
-from suite.gate_facts import facts
+from suite.gate.facts import facts
 from suite.jobs import TrainPack
 from suite.plan import Plan, resolve
 from suite.provenance import provenance

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from suite import track
 from suite.errors import UserError
-from suite.gate_facts import Facts, facts
+from suite.gate.facts import Facts, facts
 from suite.store import Store
 
 TRACK = "ci"

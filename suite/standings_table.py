@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from suite.gate_markdown import code, text
+from suite.gate.markdown import code, text
 from suite.standings import Place, Standings
 from suite.statistics import Comparison, Interval
 from suite.words import ABSENT, count, outcome, points, rate, score

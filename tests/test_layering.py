@@ -23,7 +23,7 @@ LIGHT = (
         "suite.tuning",
         "leaderboard.build",
     ),
-    *("suite.gate", "suite.gate_file", "suite.gate_markdown", "suite.gate_junit", "suite.gate_table"),
+    *("suite.gate", "suite.gate.file", "suite.gate.markdown", "suite.gate.junit", "suite.gate.table"),
 )
 NAMES = {
     *("lora", "rslora", "lora-plus", "lora-fa", "dora", "pissa", "milora", "olora"),

@@ -13,7 +13,7 @@ import typer
 import yaml
 
 from suite.cli import app
-from suite.gate_markdown import MARK
+from suite.gate.markdown import MARK
 
 FOLDER = Path(__file__).parent.parent / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))

@@ -10,7 +10,7 @@ import typer
 from suite.cli.app import StoreOption, app, one_line_errors
 
 if TYPE_CHECKING:
-    from suite.gate_report import Report
+    from suite.gate.report import Report
 
 EXIT = {"pass": 0, "fail": 1, "inconclusive": 3}
 Output = Annotated[str | None, typer.Option(help="File to write, - for standard output.")]
@@ -33,8 +33,8 @@ def gate(
     """Say whether a candidate is worse than a baseline. Exit code 0 pass, 1 fail, 3 inconclusive."""
     with one_line_errors():
         from suite.gate import judge
-        from suite.gate_file import side
-        from suite.gate_settings import Settings, load
+        from suite.gate.file import side
+        from suite.gate.settings import Settings, load
 
         strict = load(settings) if settings else Settings()
         if allow_improvement:
@@ -51,7 +51,7 @@ def baseline(
 ) -> None:
     """Write what the gate needs of a store into one file, to be kept beside the code."""
     with one_line_errors():
-        from suite.gate_file import side, write
+        from suite.gate.file import side, write
         from suite.record import Record
 
         records = [one for one in side(store) if isinstance(one, Record)]
@@ -64,9 +64,9 @@ def _write(report: Report, json: str | None, markdown: str | None, junit: Path |
 
     from rich.console import Console
 
-    from suite.gate_junit import junit as as_junit
-    from suite.gate_markdown import markdown as as_markdown
-    from suite.gate_table import table
+    from suite.gate.junit import junit as as_junit
+    from suite.gate.markdown import markdown as as_markdown
+    from suite.gate.table import table
     from suite.store import write_whole
 
     if "-" not in (json, markdown):

@@ -11,8 +11,8 @@ from scipy import stats
 
 from suite.errors import UserError
 from suite.gate import Report, Row, Settings, judge
-from suite.gate_facts import facts
-from suite.gate_settings import load
+from suite.gate.facts import facts
+from suite.gate.settings import load
 from suite.record import BaseRef, Record, Search
 from tests.example_records.make import LORA, PISSA, cell
 from tests.suite.gate_records import Shift, store

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from suite import gate_file
 from suite.errors import UserError
+from suite.gate import file as gate_file
 from suite.gate import judge
-from suite.gate_facts import facts
+from suite.gate.facts import facts
 from suite.store import Store
 from tests.example_records.make import LORA, examples, examples_of_others
 from tests.suite.gate_records import store

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from suite.gate_noise import Difference, Prior, detectable, difference, interval, moderated, p_above, prior
+from suite.gate.noise import Difference, Prior, detectable, difference, interval, moderated, p_above, prior
 
 OLD = {0: 1.0, 1: 1.4, 2: 0.9}
 NEW = {3: 1.6, 4: 2.1, 5: 1.5, 6: 1.9}
@@ -108,7 +108,7 @@ def test_no_variance_is_smaller_than_the_resolution() -> None:
 
 
 def test_trigamma_is_inverted() -> None:
-    from suite.gate_noise import _trigamma_inverse
+    from suite.gate.noise import _trigamma_inverse
 
     for x in (1e-4, 0.1, 1.0, 7.0, 1e3, 1e7):
         assert _trigamma_inverse(float(special.polygamma(1, x))) == pytest.approx(x, rel=1e-5)

@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from suite import gate_markdown
 from suite.cli import app
 from suite.gate import Report, Row, judge
-from suite.gate_junit import junit
-from suite.gate_markdown import markdown
-from suite.gate_table import table
+from suite.gate import markdown as gate_markdown
+from suite.gate.junit import junit
+from suite.gate.markdown import markdown
+from suite.gate.table import table
 from suite.store import Store
 from tests.example_records.make import PISSA
 from tests.suite.gate_records import Shift, store

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from suite.gate_report import Report, Row
-from suite.gate_settings import Metric
+from suite.gate.report import Report, Row
+from suite.gate.settings import Metric
 
 MOST_OF_LINE = 500  # characters
 VERDICTS = {

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from suite.errors import UserError
-from suite.gate_facts import Facts, facts
-from suite.gate_words import shortened
+from suite.gate.facts import Facts, facts
+from suite.gate.words import shortened
 from suite.origin import Fact
 from suite.record import Record
 from suite.store import Store, reason, write_whole

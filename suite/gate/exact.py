@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 
 from scipy import stats
 
-from suite.gate_facts import Facts
-from suite.gate_groups import Group
-from suite.gate_report import Row
-from suite.gate_settings import Settings
+from suite.gate.facts import Facts
+from suite.gate.groups import Group
+from suite.gate.report import Row
+from suite.gate.settings import Settings
 
 SAME_RATE = 1e-6  # relative: two computations of one schedule
 NEIGHBOUR = 2.0  # of two rates, a step on a grid of four a decade apart

@@ -12,12 +12,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from suite.gate_facts import Facts
-from suite.gate_groups import Group
-from suite.gate_noise import Difference, difference, moderated, p_above, prior
-from suite.gate_report import Row
-from suite.gate_rule import Series, Test, Values, judged, on_scale, seed_by_seed
-from suite.gate_settings import Metric, Settings
+from suite.gate.facts import Facts
+from suite.gate.groups import Group
+from suite.gate.noise import Difference, difference, moderated, p_above, prior
+from suite.gate.report import Row
+from suite.gate.rule import Series, Test, Values, judged, on_scale, seed_by_seed
+from suite.gate.settings import Metric, Settings
 from suite.statistics import holm
 
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 from suite.comparable import NAMED, UNKNOWN, differences
 from suite.errors import UserError
-from suite.gate_facts import Facts
-from suite.gate_words import shortened
+from suite.gate.facts import Facts
+from suite.gate.words import shortened
 from suite.record import Cell
 from suite.seeds import digest
 

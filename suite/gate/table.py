@@ -7,8 +7,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from suite.gate_report import Report
-from suite.gate_words import headline, plain, told
+from suite.gate.report import Report
+from suite.gate.words import headline, plain, told
 
 MOST_ROWS = 40
 STYLES = {"fail": "bold red", "inconclusive": "yellow", "pass": "green"}

@@ -10,22 +10,22 @@ p is of "d is at most the floor", adjusted by Holm over everything that can fail
 - pass: everything else, and whatever is identical.
 
 What does not depend on the seed is compared exactly, and one difference is enough. A side that lacks cells or
-measurements does not pass for it: see `suite.gate_complete`.
+measurements does not pass for it: see `suite.gate.complete`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from suite.gate_complete import founded, left_out, lost
-from suite.gate_exact import base, exact, status
-from suite.gate_facts import Facts, facts
-from suite.gate_groups import Group, match
-from suite.gate_metrics import noisy
-from suite.gate_report import Report as Report
-from suite.gate_report import Row as Row
-from suite.gate_report import Verdict as Verdict
-from suite.gate_settings import Settings as Settings
+from suite.gate.complete import founded, left_out, lost
+from suite.gate.exact import base, exact, status
+from suite.gate.facts import Facts, facts
+from suite.gate.groups import Group, match
+from suite.gate.metrics import noisy
+from suite.gate.report import Report as Report
+from suite.gate.report import Row as Row
+from suite.gate.report import Verdict as Verdict
+from suite.gate.settings import Settings as Settings
 from suite.record import Record
 
 ORDER = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable, Sequence
 
-from suite.gate_report import Report, Row
-from suite.gate_words import effect, headline, plain, told, value
+from suite.gate.report import Report, Row
+from suite.gate.words import effect, headline, plain, told, value
 
 MARK = "<!-- lora-suite gate -->"  # a workflow finds its own comment by it and replaces it
 MOST_ROWS = 25

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from suite.gate_facts import MOST
-from suite.gate_noise import Difference, detectable, interval
-from suite.gate_report import Row
-from suite.gate_settings import Metric, Settings
-from suite.gate_words import amount, change, span
+from suite.gate.facts import MOST
+from suite.gate.noise import Difference, detectable, interval
+from suite.gate.report import Row
+from suite.gate.settings import Metric, Settings
+from suite.gate.words import amount, change, span
 
 Values = dict[int, float]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from suite.gate_report import Report, Row
-from suite.gate_words import effect, headline, plain
+from suite.gate.report import Report, Row
+from suite.gate.words import effect, headline, plain
 
 
 def junit(report: Report) -> str:

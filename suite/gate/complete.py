@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from suite.gate_facts import Facts
-from suite.gate_groups import Group
-from suite.gate_report import Row
-from suite.gate_settings import Settings
+from suite.gate.facts import Facts
+from suite.gate.groups import Group
+from suite.gate.report import Row
+from suite.gate.settings import Settings
 
 NAMED = 8  # seeds that are listed
 
