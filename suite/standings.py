@@ -25,6 +25,7 @@ class Place:
 
     `rank` is shared by rows that cannot be told apart by gain, None for rows that are not ranked. `regret` is
     the gain of full fine-tuning at its best minus this one's, None for itself and where it was not run.
+    `front` is the probability that no ranked row gains as much and forgets less.
     """
 
     row: SummaryRow
@@ -33,6 +34,7 @@ class Place:
     gain: Interval | None
     forgetting: Interval | None
     regret: Comparison | None
+    front: float | None
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,9 @@ def _standings(board: Board, known: Mapping[str, Record]) -> Standings:
     rank = {each.variant: each.rank for each in ranking.standings} if ranking else {}
     reference = _reference(rivals, ranked)
     regrets = statistics.regret(ranked, reference) if reference else {}
+    forgets = {row.label: _forgets(board, tasks, cells[row.label], faults) for row in board.rows}
+    whole = {label: forgets[label] for label in ranked if forgets[label]}
+    fronts = statistics.pareto({label: ranked[label] for label in whole}, whole) if whole else {}
     places = [
         Place(
             row=row,
@@ -89,8 +94,9 @@ def _standings(board: Board, known: Mapping[str, Record]) -> Standings:
             gain=statistics.over_tasks({task: gains[row.label][task] for task in tasks})
             if tasks and all(task in gains[row.label] for task in tasks)
             else None,
-            forgetting=_forgetting(board, tasks, cells[row.label], faults),
+            forgetting=statistics.over_tasks(forgets[row.label]) if forgets[row.label] else None,
             regret=regrets.get(row.label),
+            front=fronts.get(row.label),
         )
         for row in board.rows
     ]
@@ -137,18 +143,17 @@ def _has_items(record: Record) -> bool:
     return bool(target and target.items)
 
 
-def _forgetting(
-    board: Board, tasks: Iterable[str], cells: Mapping[str, list[Record]], faults: list[str]
-) -> Interval | None:
-    """Over the tasks that are ranked by; None where one of them is missing."""
-    wanted = list(tasks)
-    if not wanted or not board.skills or not all(cells.get(task) for task in wanted):
-        return None
+def _forgets(
+    board: Board, tasks: Sequence[str], cells: Mapping[str, list[Record]], faults: list[str]
+) -> dict[str, Sample]:
+    """What was forgotten, by the tasks that are ranked by; nothing where one of them is missing."""
+    if not board.skills or not all(cells.get(task) for task in tasks):
+        return {}
     try:
-        return statistics.over_tasks({task: statistics.forgetting(cells[task]) for task in wanted})
+        return {task: statistics.forgetting(cells[task]) for task in tasks}
     except UserError as error:
         faults.append(str(error))
-        return None
+        return {}
 
 
 def _interval(sample: Sample | None) -> Interval | None:

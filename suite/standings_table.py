@@ -28,9 +28,9 @@ def tables(found: Sequence[Standings]) -> RenderableType:
         board = one.board
         title = f"{board.track} on {board.base.name}, {_seeds(board.seeds)}"
         parts.append(_table(one, title, [("gain", _gain), ("forgetting", _forgetting), ("regret", _regret)]))
-        by_task = [(task, _of_task(task)) for task in _tasks(one)]
-        parts.append(_table(one, "gain by task", [*by_task, ("trials", _trials)]))
-        parts.append(_table(one, "learning rate by task", [(task, _rate_of(task)) for task in _tasks(one)]))
+        parts.append(_table(one, "gain by task", [(task, _of_task(task)) for task in _tasks(one)]))
+        by_task: Columns = [(task, _rate_of(task)) for task in _tasks(one)]
+        parts.append(_table(one, "learning rate by task", [*by_task, ("trials", _trials), ("front", _front)]))
         parts += [Text(line) for line in notes(one, TIES)]
     return Group(*parts)
 
@@ -49,6 +49,7 @@ def _markdown(one: Standings) -> str:
         *((text(task), _of_task(task)) for task in tasks),
         ("forgetting", _forgetting),
         ("regret", _regret),
+        ("front", _front),
         (f"rate ({', '.join(map(text, tasks))})", _rates),
         ("trained", lambda place: count(place.row.trainable_parameters)),
         ("trials", _trials),
@@ -94,6 +95,8 @@ def notes(one: Standings, most: int | None, name: Show = str, said: Show = str) 
         f"Points, in brackets 95 % intervals over {covers}. Rows that share a rank cannot be told apart by "
         "mean gain (paired by item and seed, Holm over all pairs, 5 %)."
     ]
+    if any(place.front is not None for place in one.places):
+        lines.append("Front: the probability that no other row gains as much and forgets less.")
     if len(one.tasks) < len(_tasks(one)):
         tasks = ", ".join(map(name, one.tasks)) or "no task"
         lines.append(f"Ranks and means are over {tasks}; other tasks have one row.")
@@ -167,6 +170,11 @@ def _regret(place: Place) -> str:
     return ABSENT if place.regret is None else _interval(place.regret.interval)
 
 
+def _front(place: Place) -> str:
+    """The probability of being on the learning-forgetting front."""
+    return ABSENT if place.front is None else f"{place.front:.2f}"
+
+
 def _of_task(task: str) -> Callable[[Place], str]:
     return lambda place: _interval(place.gains.get(task))
 
@@ -215,6 +223,7 @@ def _plain(place: Place) -> dict[str, Any]:
         "gains": {task: _asdict(found) for task, found in place.gains.items()},
         "forgetting": _asdict(place.forgetting),
         "regret": _asdict(place.regret),
+        "front": place.front,
         "trainable_parameters": row.trainable_parameters,
         "train_seconds": row.train_seconds,
         "records": list(row.records),

@@ -115,6 +115,14 @@ def test_a_tie_says_what_would_have_been_seen(board: Standings) -> None:
     assert f"a difference of {tie.comparison.detectable:.1f} is seen in 80 % of repetitions" in told
 
 
+def test_the_front_holds_who_gains_most(board: Standings) -> None:
+    """All forget the same here, so the one that gains most is the front alone."""
+    fronts = {place.row.label: place.front for place in board.places}
+    assert fronts["synthetic-whole"] == pytest.approx(1, abs=0.05)
+    assert fronts["synthetic-lora"] == pytest.approx(0, abs=0.05)
+    assert fronts["synthetic-lora (default)"] is None
+
+
 def test_an_edge_is_marked(board: Standings) -> None:
     assert board.places[0].row.edges == {"sums": "high"}
     assert "synthetic-whole: the best rate lies at the edge of all tried on sums (high end)." in notes(
