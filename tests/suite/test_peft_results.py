@@ -163,7 +163,11 @@ def test_like_is_put_beside_like_only(tmp_path: Path) -> None:
         "again": result("madeup/first", 0.75, peft_config=turned),
         "optimizer": result("madeup/optimizer", **training(optimizer_type="other")),
         "longer": result("madeup/longer", **training(max_steps=40)),
-        "base": result("madeup/base", **training(model_id="synthetic/base2")),
+        "base": changed(
+            result("madeup/base", **training(model_id="synthetic/base2")),
+            ("meta_info", "model_info", "sha"),
+            "beef",
+        ),
         "data": changed(result("madeup/data"), ("meta_info", "dataset_info", "gsm8k", "sha"), "ccc"),
     }
     records = {name: taken(content, tmp_path, f"{name}.json") for name, content in files.items()}
