@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Standings:
-    """The rows of a board by rank, those that are not ranked after them; pairs are of ranked rows.
+    """The rows of a board by mean gain, those that are not ranked after them; pairs are of ranked rows.
 
     `reference` is the row that regret is measured from, `tasks` are those that ranks and means are over, and
     `faults` say what could not be counted, and why.
@@ -100,8 +100,7 @@ def _standings(board: Board, known: Mapping[str, Record]) -> Standings:
         )
         for row in board.rows
     ]
-    order = {each.variant: number for number, each in enumerate(ranking.standings)} if ranking else {}
-    places.sort(key=lambda place: order.get(place.row.label, len(order)))
+    places.sort(key=lambda place: (place.rank is None, -place.gain.value if place.gain else 0.0))
     pairs = ranking.pairs if ranking else ()
     return Standings(board, tuple(places), pairs, reference, tuple(tasks), tuple(dict.fromkeys(faults)))
 

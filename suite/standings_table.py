@@ -93,7 +93,8 @@ def notes(one: Standings, most: int | None, name: Show = str, said: Show = str) 
     covers = "seeds and items" if seeds > 1 else "items alone, with one seed nothing is known of others"
     lines = [
         f"Points, in brackets 95 % intervals over {covers}. Rows that share a rank cannot be told apart by "
-        "mean gain (paired by item and seed, Holm over all pairs, 5 %)."
+        "mean gain (paired by item and seed, Holm over all pairs, 5 %): a rank is one more than the number "
+        "of rows that are better beyond doubt, so a noisy row may share a rank that its mean hides."
     ]
     if any(place.front is not None for place in one.places):
         lines.append("Front: the probability that no other row gains as much and forgets less.")

@@ -258,8 +258,9 @@ def _unlike(rows: Sequence[SummaryRow]) -> tuple[SummaryRow, ...]:
         if seen[row.label] > 1 and row.kind is None:
             row = replace(row, label=f"{row.label} at {rates(row.learning_rates)}")
         told.append(row)
-    names = _told_apart({row.records[0]: row.label for row in told})
-    return tuple(replace(row, label=names[row.records[0]]) for row in told)
+    keys = [digest([row.kind, row.records]) for row in told]  # one cell may stand in two rows
+    names = _told_apart({key: row.label for key, row in zip(keys, told, strict=True)})
+    return tuple(replace(row, label=names[key]) for key, row in zip(keys, told, strict=True))
 
 
 def _loss_change(record: Record) -> float | None:

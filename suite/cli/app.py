@@ -92,9 +92,13 @@ def execute(runner: Runner, plan: Plan, workers: int, title: str = "run", later:
 def finish(outcome: Outcome, store: Store, console: Console) -> None:
     """The table, what went wrong, and where the page lies. Exit code 1 if a cell failed."""
     from leaderboard.build import build
+    from suite.standings import standings
+    from suite.standings_table import tables
     from suite.table import table
 
-    if outcome.records:
+    if any(record.search for record in outcome.records):
+        console.print(tables(standings(outcome.records)))
+    elif outcome.records:
         console.print(table(outcome.records))
     if outcome.skipped:
         typer.echo(f"{outcome.skipped} cells were finished before and are not run again")

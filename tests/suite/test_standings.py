@@ -115,6 +115,27 @@ def test_a_tie_says_what_would_have_been_seen(board: Standings) -> None:
     assert f"a difference of {tie.comparison.detectable:.1f} is seen in 80 % of repetitions" in told
 
 
+def test_a_cell_that_is_tuned_on_one_task_and_default_on_another_leaves_the_rows_their_names() -> None:
+    """The two rows share a cell: the winner on one task is the documented rate there."""
+    shared = searched(LORA, 1.8e-3, 60)
+    other = [
+        moved.model_copy(update={"id": moved.cell.id})
+        for each in searched(LORA, 1e-3, 50)
+        for moved in [
+            each.model_copy(
+                update={
+                    "cell": each.cell.model_copy(
+                        update={"task": each.cell.task.model_copy(update={"name": "words"})}
+                    )
+                }
+            )
+        ]
+    ]
+    (found,) = standings([*shared, *other])
+    rows = [(place.row.label, place.row.kind, place.rank) for place in found.places]
+    assert rows == [("synthetic-lora", "tuned", 1), ("synthetic-lora (default)", "default", None)]
+
+
 def test_the_front_holds_who_gains_most(board: Standings) -> None:
     """All forget the same here, so the one that gains most is the front alone."""
     fronts = {place.row.label: place.front for place in board.places}
