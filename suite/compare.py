@@ -99,11 +99,7 @@ def versus(records: Sequence[Record], a: str, b: str, task: str | None = None) -
 def _row(board: Board, name: str) -> SummaryRow | None:
     """The row of this name; 'lora:rank=8' is 'lora rank=8'."""
     typed = {name, name.replace(":", " ").replace(",", " ")}
-    rows = [row for row in board.rows if row.label in typed]
-    if len(rows) > 1:
-        rates = ", ".join(f"{rate:g}" for row in rows for rate in row.learning_rates.values() if rate)
-        raise UserError(f"{name!r} has {len(rows)} rows (rates {rates}) and no search chose one of them")
-    return rows[0] if rows else None
+    return next((row for row in board.rows if row.label in typed), None)
 
 
 def _names(every: Iterable[Board]) -> str:

@@ -120,8 +120,9 @@ def test_what_cannot_be_compared_is_an_error_that_says_why() -> None:
     with pytest.raises(UserError, match="nothing to compare"):
         versus(lost, "synthetic-lora", "synthetic-pissa")
     two_rates = [*records, measured(LORA, "sums", 0, 0.5, learning_rate=0.1)]
-    with pytest.raises(UserError, match="no search chose"):
+    with pytest.raises(UserError, match=r"no variant 'synthetic-lora' .* did you mean 'synthetic-lora at"):
         versus(two_rates, "synthetic-lora", "synthetic-pissa")
+    assert versus(two_rates, "synthetic-lora at 0.1", "synthetic-pissa")
 
 
 def test_the_command(tmp_path: Path) -> None:
