@@ -10,9 +10,8 @@ from suite.comparable import check
 from suite.errors import UserError, nearest
 from suite.record import Record
 from suite.statistics import Comparison, Interval, Sample
-from suite.summary import Board, SummaryRow, boards, task_labels
+from suite.summary import DEFAULT, Board, SummaryRow, boards, task_labels
 
-DEFAULT = " (default)"  # how `suite.summary` marks the row of the documented rates
 QUANTITIES: Mapping[str, Callable[[Iterable[Record]], Sample]] = {
     "gain": statistics.gain,
     "forgetting": statistics.forgetting,
@@ -66,8 +65,8 @@ def versus(records: Sequence[Record], a: str, b: str, task: str | None = None) -
     """b against a, named as the table names them, on every board that has both.
 
     Where a learning rate was searched for, the cells at the rates that won, and after them the cells at the
-    documented rates. UserError where a name is not known or stands for several rows, where the two were not
-    trained and evaluated alike, or where nothing can be compared.
+    documented rates. UserError where a name is not known, where the two were not trained and evaluated
+    alike, or where nothing can be compared.
     """
     every = boards(records)
     known = {record.id: record for record in records}

@@ -213,23 +213,7 @@ def _found(
             if not out_of_memory(problem):
                 raise
             status, error = "oom", "out of memory in scoring, one row at a time"
-    cost = Cost(
-        pack=pack,
-        train_wall_s=trained.wall,
-        train_cpu_s=trained.cpu,
-        evaluate_wall_s=watch.wall,
-        evaluate_cpu_s=watch.cpu,
-        start_s=shop.started.get(adapter) if pack == 1 else None,
-        peak_memory_bytes=training.peak_memory_bytes,
-        memory_method=training.memory_method,
-        reserved_memory_bytes=training.reserved_memory_bytes,
-        tokens=training.tokens,
-        flops=training.flops,
-        micro_batch=training.micro_batch,
-        checkpointing=shop.setup.checkpointing,
-        attention=getattr(shop.model.config, "_attn_implementation", None),
-        **spent,
-    )
+    cost = _cost(shop, adapter, training, trained, watch, pack).model_copy(update=spent)
     known |= about(shop, cell, cell.how.recipe)
     known["notes"] = [*training.notes, *known["notes"]]
     return Found(
@@ -246,6 +230,28 @@ def _found(
         threads=shop.threads,
         settings=shop.settings,
         **known,
+    )
+
+
+def _cost(
+    shop: Workshop, adapter: Adapter, training: Training, trained: Stopwatch, scoring: Stopwatch, pack: int
+) -> Cost:
+    """What training and scoring one member cost; of a pack of several without what one alone would show."""
+    return Cost(
+        pack=pack,
+        train_wall_s=trained.wall,
+        train_cpu_s=trained.cpu,
+        evaluate_wall_s=scoring.wall,
+        evaluate_cpu_s=scoring.cpu,
+        start_s=shop.started.get(adapter) if pack == 1 else None,
+        peak_memory_bytes=training.peak_memory_bytes,
+        memory_method=training.memory_method,
+        reserved_memory_bytes=training.reserved_memory_bytes,
+        tokens=training.tokens,
+        flops=training.flops,
+        micro_batch=training.micro_batch,
+        checkpointing=shop.setup.checkpointing,
+        attention=getattr(shop.model.config, "_attn_implementation", None),
     )
 
 

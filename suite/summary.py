@@ -19,6 +19,8 @@ from suite.record import BaseRef, Recipe, Record, TaskRef, VariantRef
 from suite.seeds import digest
 from suite.words import rates
 
+DEFAULT = " (default)"  # ends the label of a variant's row at its documented rates
+
 
 @dataclass(frozen=True)
 class Mean:
@@ -219,7 +221,7 @@ def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], part: Part
         track=board.track,
         base=board.base.name,
         variant=variant.name,
-        label=labels[_key(variant)] + (" (default)" if part.kind == "default" else ""),
+        label=labels[_key(variant)] + (DEFAULT if part.kind == "default" else ""),
         kind=part.kind,
         trials=dict(sorted(Counter(record.status for record in part.trials).items(), key=_ok_first)),
         added=sum(one.search is not None and one.search.role == "edge" for one in part.trials),
