@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from suite.comparable import recipe_hash
 from suite.model import SHIPPED
@@ -11,33 +12,18 @@ from suite.record import Record, Score
 from suite.weights import ADAPTER, BASE
 from suite.words import ABSENT, count, rate, recipe_line, seeds_line, title
 
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCardData
+
 
 def card(record: Record, folder: Path, name: str, hub_base: str | None, notes: list[str]) -> str:
     """README.md of `folder`, which is to be called `name`. `hub_base` is the base's id if it is on the hub.
 
     The licence is left out: it is the user's and the base's to say.
     """
-    from huggingface_hub import ModelCardData
-
     adapter = (folder / ADAPTER).is_file()
     cell = record.cell
-    more: dict[str, Any] = {} if hub_base is None else {"base_model": hub_base}
-    more["lora_suite"] = {
-        "record": record.id,
-        "command": record.provenance.command,
-        "base": {"name": cell.base.name, "digest": cell.base.digest},
-        "data": {"name": cell.task.name, "source": cell.task.source, "digest": cell.task.digest},
-        "track": cell.track,
-        "recipe_hash": recipe_hash(cell),
-    }
-    data = ModelCardData(
-        library_name="peft" if adapter else "transformers",
-        pipeline_tag="text-generation",
-        tags=["lora-suite", cell.variant.name, cell.task.name],
-        model_name=f"{cell.variant.name} on {cell.task.name} ({record.id})",
-        eval_results=_results(record) or None,
-        **more,
-    )
+    data = metadata(record, "peft" if adapter else "transformers", hub_base)
     parts = [
         f"# {title(cell)}",
         f"Fine-tuned from {cell.base.name} (content {cell.base.digest}) and scored by lora-suite.",
@@ -50,6 +36,33 @@ def card(record: Record, folder: Path, name: str, hub_base: str | None, notes: l
         "\n".join(f"- {note}" for note in notes),
     ]
     return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
+
+
+def metadata(record: Record, library: str | None, hub_base: str | None) -> ModelCardData:
+    """What the hub reads of a card: tags, base, the scores as a model-index, where the numbers come from.
+
+    `library` loads the model, None where that is not known.
+    """
+    from huggingface_hub import ModelCardData
+
+    cell = record.cell
+    more: dict[str, Any] = {} if hub_base is None else {"base_model": hub_base}
+    more["lora_suite"] = {
+        "record": record.id,
+        "command": record.provenance.command,
+        "base": {"name": cell.base.name, "digest": cell.base.digest},
+        "data": {"name": cell.task.name, "source": cell.task.source, "digest": cell.task.digest},
+        "track": cell.track,
+        "recipe_hash": recipe_hash(cell),
+    }
+    return ModelCardData(
+        library_name=library,
+        pipeline_tag="text-generation",
+        tags=["lora-suite", cell.variant.name, cell.task.name],
+        model_name=f"{cell.variant.name} on {cell.task.name} ({record.id})",
+        eval_results=_results(record) or None,
+        **more,
+    )
 
 
 def _results(record: Record) -> list[Any]:
@@ -70,6 +83,7 @@ def _results(record: Record) -> list[Any]:
             metric_value=score.value,
         )
         for score in _all(record.after.target, record.after.general)
+        if math.isfinite(score.value)
     ]
 
 

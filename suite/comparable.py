@@ -82,6 +82,15 @@ def check(records: Sequence[Record], other: Sequence[Record] | None = None) -> N
         raise UserError(f"no task in common: {_tasks(records)}, and {_tasks(other)}; compare the same tasks")
 
 
+def representatives(records: Iterable[Record]) -> list[Record]:
+    """Of records that agree with each other, the few that say whether others agree with all of them."""
+    found: dict[Hashable, Record] = {}
+    for one in records:
+        key = _task(one), _variant(one), one.measured, bool(_rows(one)), bool(_prompts(one))
+        found.setdefault(key, one)
+    return list(found.values())
+
+
 def _agree(
     records: Iterable[Record], group: Callable[[Record], Hashable], facts: Callable[[Record], Facts]
 ) -> None:

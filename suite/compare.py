@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
 
 from suite import statistics
-from suite.comparable import check
+from suite.comparable import check, representatives
 from suite.errors import UserError, nearest
 from suite.record import Record
 from suite.statistics import Comparison, Interval, Sample
+from suite.statistics.many import Many
 from suite.summary import DEFAULT, Board, SummaryRow, boards, task_labels
 
 QUANTITIES: Mapping[str, Callable[[Iterable[Record]], Sample]] = {
@@ -17,6 +22,10 @@ QUANTITIES: Mapping[str, Callable[[Iterable[Record]], Sample]] = {
     "forgetting": statistics.forgetting,
     "loss": statistics.log_loss,
 }
+
+
+_SCORE = "score"  # after training: what the flips are counted in
+_READ = {**QUANTITIES, _SCORE: statistics.score}
 
 
 @dataclass(frozen=True)
@@ -113,42 +122,147 @@ def _meant(name: str, every: Sequence[Board]) -> str:
 def _versus(
     board: Board, a: SummaryRow, b: SummaryRow, known: Mapping[str, Record], task: str | None
 ) -> Versus:
-    cells = [[known[one] for one in row.records] for row in (a, b)]
-    check([*cells[0], *cells[1]])
-    notes = [_unfinished(row, ones) for row, ones in zip((a, b), cells, strict=True)]
-    labels = task_labels(known[one] for row in board.rows for one in row.records)
-    by_task = [_by_task(ones, labels) for ones in cells]
-    tasks = [one for one in board.recipes if all(one in side for side in by_task)]
-    if task is not None:
-        if task not in tasks:
-            raise UserError(
-                f"no task {task!r} that both have finished cells of; it has {', '.join(tasks) or 'none'}"
-            )
-        tasks = [task]
-    drafts: list[Line] = []
-    for quantity, read in QUANTITIES.items():
-        sides: tuple[dict[str, Sample], dict[str, Sample]] = ({}, {})
+    return Pairs(board, known, (a, b)).between(a, b, task)
+
+
+class Pairs:
+    """The comparisons of a board's rows (all, if none are given) with each other; samples are read once.
+
+    `known` are the records of the board by id. Quickest where one row is asked for with all after it, then
+    the next: those that are alike are compared together.
+    """
+
+    def __init__(
+        self, board: Board, known: Mapping[str, Record], rows: Sequence[SummaryRow] | None = None
+    ) -> None:
+        self.board = board
+        self._labels = [row.label for row in (board.rows if rows is None else rows)]
+        labels = task_labels(known[one] for row in board.rows for one in row.records)
+        self._cells = {row.label: [known[one] for one in row.records] for row in board.rows}
+        self._by_task = {label: _by_task(cells, labels) for label, cells in self._cells.items()}
+        self._samples: dict[tuple[str, str, str], Sample | UserError] = {}
+        self._many: dict[str, Many] = {}
+        self._alone: dict[str, list[Record]] = {}
+        self._first = ""  # the row whose comparisons are in `_found`
+        self._found: dict[tuple[str, tuple[str, ...]], dict[str, Comparison]] = {}
+
+    def sample(self, row: SummaryRow, quantity: str, task: str) -> Sample:
+        """What a row did on a task. UserError where its cells are no sample."""
+        key = row.label, quantity, task
+        if key not in self._samples:
+            try:
+                self._samples[key] = _READ[quantity](self._by_task[row.label][task])
+            except UserError as error:
+                self._samples[key] = error
+        if isinstance(found := self._samples[key], UserError):
+            raise UserError(str(found))
+        return found
+
+    def between(self, a: SummaryRow, b: SummaryRow, task: str | None = None) -> Versus:
+        """b against a. UserError where they were not trained and scored alike, or nothing can be compared."""
+        cells = [self._cells[row.label] for row in (a, b)]
+        self._check(a, b)
+        notes = [_unfinished(row, ones) for row, ones in zip((a, b), cells, strict=True)]
+        sides = self._by_task[a.label], self._by_task[b.label]
+        tasks = [one for one in self.board.recipes if all(one in side for side in sides)]
+        if task is not None:
+            if task not in tasks:
+                raise UserError(
+                    f"no task {task!r} that both have finished cells of; it has {', '.join(tasks) or 'none'}"
+                )
+            tasks = [task]
+        drafts = [line for quantity in QUANTITIES for line in self._lines(a, b, quantity, tasks, notes)]
+        if not drafts:
+            told = "; ".join(note for note in notes if note) or "no task in common"
+            raise UserError(f"nothing to compare of {a.label!r} and {b.label!r}: {told}")
+        board, told = self.board, tuple(filter(None, notes))
+        return Versus(board.track, board.base.name, a.label, b.label, _as_family(drafts), told)
+
+    def _lines(
+        self, a: SummaryRow, b: SummaryRow, quantity: str, tasks: Sequence[str], notes: list[str]
+    ) -> Iterator[Line]:
+        """One line a task, and their mean; what cannot be compared is told in `notes`."""
+        done: list[str] = []
         for each in tasks:
             try:
-                found = [read(side[each]) for side in by_task]
-                compared = statistics.compare(*found)
+                a_is, b_is = (statistics.interval(self.sample(row, quantity, each)) for row in (a, b))
+                compared = self._compared(a, b, quantity, [each])
             except UserError as error:
                 notes.append(f"no {quantity} on {each}: {error}")
                 continue
-            sides[0][each], sides[1][each] = found
-            flips = _flips([side[each] for side in by_task]) if quantity == "gain" else ()
-            a_is, b_is = (statistics.interval(one) for one in found)
-            drafts.append(Line(each, quantity, a_is, b_is, compared, compared.p, flips))
-        if len(sides[0]) > 1:
-            compared = statistics.compare_over_tasks(*sides)
-            a_is, b_is = (statistics.over_tasks(side) for side in sides)
-            drafts.append(Line(None, quantity, a_is, b_is, compared, compared.p, ()))
-    if not drafts:
-        told = "; ".join(note for note in notes if note) or "no task in common"
-        raise UserError(f"nothing to compare of {a.label!r} and {b.label!r}: {told}")
-    return Versus(
-        board.track, board.base.name, a.label, b.label, _as_family(drafts), tuple(filter(None, notes))
-    )
+            done.append(each)
+            flips = self._flips(a, b, each) if quantity == "gain" else ()
+            yield Line(each, quantity, a_is, b_is, compared, compared.p, flips)
+        if len(done) > 1:
+            compared = self._compared(a, b, quantity, done)
+            a_is, b_is = (
+                statistics.over_tasks({each: self.sample(row, quantity, each) for each in done})
+                for row in (a, b)
+            )
+            yield Line(None, quantity, a_is, b_is, compared, compared.p, ())
+
+    def _check(self, a: SummaryRow, b: SummaryRow) -> None:
+        """Raise UserError unless the two may be compared: a row that agrees in itself is judged by a few."""
+        for row in (a, b):
+            if row.label not in self._alone:
+                check(self._cells[row.label])
+                self._alone[row.label] = representatives(self._cells[row.label])
+        check([*self._alone[a.label], *self._alone[b.label]])
+
+    def _compared(self, a: SummaryRow, b: SummaryRow, quantity: str, tasks: Sequence[str]) -> Comparison:
+        """b - a, the mean over tasks, found together with those of all rows after `a`."""
+        if a.label != self._first:
+            self._first, self._found = a.label, {}
+        key = quantity, tuple(tasks)
+        if key not in self._found:
+            many = self._all(quantity)
+            after = self._labels[self._labels.index(a.label) + 1 :]
+            alike = [label for label in after if many.alike(a.label, label, tasks)]
+            told = many.compare([(a.label, label) for label in alike], tasks)
+            self._found[key] = dict(zip(alike, told, strict=True))
+        if (found := self._found[key].get(b.label)) is not None:
+            return found
+        sides = ({task: self.sample(row, quantity, task) for task in tasks} for row in (a, b))
+        return statistics.compare_over_tasks(*sides)
+
+    def _all(self, quantity: str) -> Many:
+        """The samples of all rows, of those tasks where there is one."""
+        if quantity not in self._many:
+            samples: dict[str, dict[str, Sample]] = {label: {} for label in self._labels}
+            rows = {row.label: row for row in self.board.rows}
+            for label, of in samples.items():
+                for task in self._by_task[label]:
+                    with suppress(UserError):  # told where the pair is asked for
+                        of[task] = self.sample(rows[label], quantity, task)
+            self._many[quantity] = Many(samples)
+        return self._many[quantity]
+
+    def _flips(self, a: SummaryRow, b: SummaryRow, task: str) -> tuple[Flips, ...]:
+        """McNemar's test of the answers after training, for each seed that both have."""
+        one, other = (self.sample(row, _SCORE, task) for row in (a, b))
+        seeds = [seed for seed in one.seeds if seed in other.seeds]
+        if one.items is not other.items:
+            known = set(other.items)
+            items = [item for item in one.items if item in known]
+            one, other = one.of(seeds, items), other.of(seeds, items)
+        one, other = one.of(seeds, one.items), other.of(seeds, other.items)
+        binary = np.all(np.isin(one.values, (0, 100)) & np.isin(other.values, (0, 100)), axis=1).tolist()
+        only_a, only_b = (one.values > other.values).sum(axis=1), (other.values > one.values).sum(axis=1)
+        return tuple(
+            Flips(
+                seed, int(only_a[at]), int(only_b[at]), statistics.flipped(int(only_a[at]), int(only_b[at]))
+            )
+            for at, seed in enumerate(seeds)
+            if binary[at]
+        )
+
+
+def every(board: Board, known: Mapping[str, Record]) -> Iterator[Versus]:
+    """Every pair of a board's rows, each against all after it, but for pairs that cannot be compared."""
+    pairs = Pairs(board, known)
+    for a, b in combinations(board.rows, 2):
+        with suppress(UserError):
+            yield pairs.between(a, b)
 
 
 def _as_family(drafts: Sequence[Line]) -> tuple[Line, ...]:
@@ -172,17 +286,3 @@ def _unfinished(row: SummaryRow, cells: Sequence[Record]) -> str:
     lost = [record for record in cells if record.status != "ok" or not record.read]
     told = ", ".join(sorted({record.status if record.read else "test not read" for record in lost}))
     return f"{len(lost)} of {len(cells)} cells of {row.label} are left out: {told}" if lost else ""
-
-
-def _flips(sides: Sequence[Sequence[Record]]) -> tuple[Flips, ...]:
-    """McNemar's test of the answers after training, for each seed that both have."""
-    a, b = (statistics.score(side) for side in sides)
-    seeds = [seed for seed in a.seeds if seed in b.seeds]
-    items = [item for item in a.items if item in set(b.items)]
-    a, b = a.of(seeds, items), b.of(seeds, items)
-    found = []
-    for seed, one, other in zip(seeds, a.values / 100, b.values / 100, strict=True):
-        if set(one) | set(other) <= {0.0, 1.0}:
-            only_a, only_b = int((one > other).sum()), int((other > one).sum())
-            found.append(Flips(seed, only_a, only_b, statistics.mcnemar(one, other)))
-    return tuple(found)

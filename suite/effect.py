@@ -25,8 +25,9 @@ import torch
 from torch import Tensor
 
 from suite import model as models
-from suite.record import Effect
+from suite.record import DeltaRank, Effect
 from suite.seeds import digest
+from suite.spectrum import Ranks
 from suite.weights import ADAPTER, own_base
 from variants.interface import VariantError
 from variants.route import routed
@@ -69,11 +70,13 @@ def prove(
     `start` are its logits before training, `folder` holds what it exported.
     """
     now = logits(model, ids, adapter)
+    norms, ranks = sizes(adapter)
     effect = Effect(
         text_digest=digest(ids.tolist()),
         from_base=_change(now, logits(model, ids)),
         from_start=_change(now, start),
-        delta_norms=_norms(adapter),
+        delta_norms=norms,
+        ranks=ranks,
         reload_error=_reload_error(model, ids, now, folder, precision),
     )
     computed = torch.float32 if precision == "float32" else torch.bfloat16
@@ -130,12 +133,22 @@ def _reload_error(model: Any, ids: Tensor, now: Tensor, folder: Path, precision:
         return None
 
 
-def _norms(adapter: Adapter) -> dict[str, float]:
-    """Norm of each delta; none of a method that learns something beside the weights, such as new biases."""
+@torch.no_grad()
+def sizes(adapter: Adapter) -> tuple[dict[str, float], dict[str, DeltaRank]]:
+    """(norm, ranks) of each delta, in float32 and above whatever the model computes in.
+
+    Neither of a method that learns something beside the weights, such as new biases.
+    """
+    norms, ranks = {}, Ranks(adapter)
+    device = next(adapter.model.parameters()).device.type
     try:
-        return {name: float(torch.linalg.vector_norm(delta)) for name, delta in adapter.deltas()}
+        with torch.autocast(device, enabled=False):
+            for name, delta in adapter.deltas():
+                norms[name] = float(torch.linalg.vector_norm(delta))
+                ranks.see(name, delta)
     except VariantError:
-        return {}
+        return {}, {}
+    return norms, ranks.found
 
 
 def _change(one: Tensor, other: Tensor) -> float:

@@ -66,13 +66,30 @@ class Overlap(Fact):
         return self.grams_found / self.grams if self.grams else 0.0
 
 
+class DeltaRank(Fact):
+    """Of how many directions a weight change consists, by its singular values (`suite.spectrum`)."""
+
+    numeric: int = Field(ge=0, description="singular values above float32's eps * max(m, n) * the largest")
+    stable: float = Field(
+        ge=0, allow_inf_nan=False, description="squared Frobenius norm / squared largest singular value"
+    )
+    ninety: int = Field(ge=0, description="singular values that hold 90 % of the squared Frobenius norm")
+    full: int = Field(gt=0, description="the most that there can be: min(m, n)")
+
+
 class Effect(Fact):
-    """That an adapter does something: how far it moves logits on fixed text, and how large its deltas are."""
+    """That an adapter does something: how far it moves logits on fixed text, and how large its deltas are.
+
+    `ranks` came later: a record of schema 4 that was made before has none, and is read as one without.
+    """
 
     text_digest: str = Field(description="of the token ids that the logits were computed on")
     from_base: float = Field(description="largest absolute change of a logit against the untouched base")
     from_start: float = Field(description="the same against the adapter before training")
     delta_norms: dict[str, float] = Field(description="weight name -> Frobenius norm of its delta")
+    ranks: dict[str, DeltaRank] = Field(
+        default_factory=dict, description="weight name -> ranks of its delta; of matrices only"
+    )
     reload_error: float | None = Field(
         description="largest absolute logit difference of the saved and reloaded adapter; null if it "
         "did not fit into memory"

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from suite.origin import DeltaRank as DeltaRank
 from suite.origin import Effect as Effect
 from suite.origin import Fact as Fact
 from suite.origin import Overlap as Overlap

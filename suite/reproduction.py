@@ -10,7 +10,8 @@ another order, and these are the limits:
 - losses after training are within TRAINED: a difference in the last bit grows over the steps. Eager
   attention in place of PyTorch's, on the pocket track (200 steps, math, seed 0), moved the validation loss by
   0.04 % (fullft), 7.7 % (lora) and 12 % (lori-s), its two phases at the highest rate. The same holds for the
-  norm of each delta and for the logits that training moved; for all losses of the curve together it is CURVE;
+  norm and the ranks of each delta and for the logits that training moved; for all losses of the curve
+  together it is CURVE;
 - operations and bytes of the export are within SCORED, peak memory, counted on a CPU, within MEMORY;
 - every score and metric changes by no more than 95 % intervals over its items allow (Newcombe 1998), and what
   is no share of items by no more than losses: see `suite.reproduction_scores`.
@@ -26,12 +27,14 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from suite.record import Cost, Effect, Record, Scores
+from suite.record import Cost, DeltaRank, Effect, Record, Scores
 from suite.reproduction_limits import SCORED, TRAINED, Difference, near, near_all, same, shown
 from suite.reproduction_scores import score_differences
 
 MEMORY = 0.1  # relative: other versions keep other buffers
 CURVE = 2 * TRAINED  # of all losses of the curve: a batch moves further than the held-out split
+SAME = {"full": 0.0, "numeric": 0.0, "ninety": 0.0, "stable": 1e-3}  # relative: what is no difference at all
+RANKS = {"full": 0.0, "numeric": 1.0, "ninety": 1.0, "stable": 0.0}  # singular values that may be at the edge
 COUNTED = "live-tensors"  # how memory is measured on a CPU: see `suite.record.Cost`
 CODE = ("commit", "changes in the checkout", "lora-suite")
 LEFT_OUT = {"provenance", "cost", "effect", "notes", "search", "source", "schema_version"}
@@ -146,6 +149,7 @@ def _effect(old: Effect | None, new: Effect | None) -> Iterator[Difference]:
         within = a is None or b is None or abs(a - b) <= TRAINED * abs(old.from_base)
         yield Difference("effect.reload_error", shown(a), shown(b), within)
     yield from _norms(old.delta_norms, new.delta_norms)
+    yield from _ranks(old.ranks, new.ranks)
 
 
 def _norms(old: dict[str, float], new: dict[str, float]) -> Iterator[Difference]:
@@ -161,6 +165,22 @@ def _norms(old: dict[str, float], new: dict[str, float]) -> Iterator[Difference]
         first = (far or moved)[0]
         told = f"effect.delta_norms: {len(moved)} of {len(old)}, such as {first}"
         yield Difference(told, shown(old[first]), shown(new[first]), not far)
+
+
+def _ranks(old: dict[str, DeltaRank], new: dict[str, DeltaRank]) -> Iterator[Difference]:
+    """Ranks of the deltas that both have: a record of before them, or what took too long, has none.
+
+    Those of kept weights, filled in later, come from sums in another order: see SAME.
+    """
+    both = [name for name in old if name in new]
+    for fact in ("full", "numeric", "ninety", "stable"):
+        pairs = {name: (getattr(old[name], fact), getattr(new[name], fact)) for name in both}
+        other = {name: (a, b) for name, (a, b) in pairs.items() if not abs(a - b) <= SAME[fact] * a}
+        far = {n: (a, b) for n, (a, b) in other.items() if not abs(a - b) <= max(RANKS[fact], TRAINED * a)}
+        if other:
+            first, (a, b) = next(iter((far or other).items()))
+            told = f"effect.ranks.{fact}: {len(other)} of {len(both)}, such as {first}"
+            yield Difference(told, shown(a), shown(b), not far and fact != "full")
 
 
 def _cost(old: Cost | None, new: Cost | None) -> Iterator[Difference]:

@@ -138,7 +138,7 @@ class Runner:
 
     def run(self, show: Display, workers: int, threads: int | None) -> Outcome:
         """Run it to the end. What is finished is in the store at every moment."""
-        make = partial(Workshop, self.plan.setup, threads, self.keep)
+        make = partial(Workshop, self.plan.setup, threads, self.keep, self.store.path)
         for event in local.run(make, self._jobs(show), workers, threads):
             show.see(event)
             if isinstance(event, local.Done):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from pathlib import Path
+from statistics import median
 
 from pydantic import ValidationError
 from rich.console import Group
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from suite.comparable import recipe_hash
 from suite.errors import UserError, nearest
-from suite.record import Latency, Record, Score, Scores
+from suite.record import Effect, Latency, Record, Score, Scores
 from suite.store import Store, reason
 from suite.words import ABSENT, count, duration, points, rate, recipe_line, score, seeds_line
 
@@ -129,9 +130,28 @@ def _effects(record: Record) -> list[tuple[str, str]]:
         rows = [
             ("effect", f"logits move by up to {moved}"),
             ("norm of deltas", deltas),
+            *_ranks(effect),
             ("reloaded", "not tried" if error is None else f"logits agree to {error:.2g}"),
         ]
     return rows if record.weights is None else [*rows, ("weights", f"SHA-256 {record.weights}...")]
+
+
+def _ranks(effect: Effect) -> list[tuple[str, str]]:
+    """The median over the deltas of each rank, and of `ninety` as a share of what the weight could have."""
+    ranks = effect.ranks.values()
+    if not ranks:
+        return []
+    numeric, ninety, stable, share = (
+        median(values)
+        for values in (
+            [one.numeric for one in ranks],
+            [one.ninety for one in ranks],
+            [one.stable for one in ranks],
+            [one.ninety / one.full for one in ranks],
+        )
+    )
+    held = f"{ninety:g} hold 90 % ({100 * share:.2g} % of full rank)"
+    return [("rank of deltas", f"{numeric:g} in the median, of which {held}; stable rank {stable:.3g}")]
 
 
 def _overlaps(record: Record) -> list[tuple[str, str]]:

@@ -79,6 +79,7 @@ def _standings(board: Board, known: Mapping[str, Record]) -> Standings:
         for row in rivals
         if tasks and all(task in gains[row.label] for task in tasks)
     }
+    ranked = _pairable(ranked, faults)
     ranking = statistics.ranks(ranked) if ranked else None
     rank = {each.variant: each.rank for each in ranking.standings} if ranking else {}
     reference = _reference(rivals, ranked)
@@ -125,6 +126,21 @@ def _shared(tasks: Iterable[str], gains: Sequence[Mapping[str, Sample]]) -> list
     """The tasks that are ranked by: those of two rows or more, or of the only row that there is."""
     least = min(2, len([one for one in gains if one]))
     return [task for task in tasks if least and sum(task in one for one in gains) >= least]
+
+
+def _pairable(
+    ranked: Mapping[str, Mapping[str, Sample]], faults: list[str]
+) -> dict[str, Mapping[str, Sample]]:
+    """The rows that were asked more than half of the items that most rows were: any two share some."""
+    left = dict(ranked)
+    for task in next(iter(ranked.values()), {}):
+        asked = {label: frozenset(samples[task].items) for label, samples in left.items()}
+        usual = max(asked.values(), key=list(asked.values()).count, default=frozenset())
+        for label, items in asked.items():
+            if 2 * len(items & usual) <= len(usual):
+                faults.append(f"{label} is not ranked: on {task} it was asked other items than most rows")
+                del left[label]
+    return left
 
 
 def _by_task(cells: Iterable[Record], labels: Mapping[str, str]) -> dict[str, list[Record]]:

@@ -2,6 +2,7 @@
 
     <store>/records/<cell id>.json      one Record, or <cell id>.json.gz where it is published
     <store>/base/<key>.json             scores of an untouched base, found again by a content key
+    <store>/prompts/<digest>.json       what an evaluation asked, see `suite.prompts`
 
 A file appears whole or not at all: it is written beside its place, flushed to disk and renamed. So a
 run that was killed leaves nothing half-written, and resuming is skipping what is there.
@@ -22,13 +23,16 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from suite import sound
+from suite.facts import printable, visible
+from suite.parsing import Parser
 from suite.record import SCHEMA_VERSION, Record
 
 _LEFTOVER_AGE_S = 600.0  # a write takes milliseconds: an older temporary file belongs to a dead process
 _TEMPORARY = ".tmp"
-_FOLDERS = ("records", "base")
+_FOLDERS = ("records", "base", "prompts")
 _PLAIN, _PACKED = ".json", ".json.gz"
-_LARGEST = 1 << 28  # bytes of an unpacked file; the largest records have some millions
+_LARGEST = 1 << 26  # bytes of an unpacked file; the largest records have some millions
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -66,11 +70,18 @@ class Store:
         """Whether a record of this cell is there, whatever its status."""
         return self._file("records", cell_id).is_file() or self._file("records", cell_id, _PACKED).is_file()
 
+    def packed(self, cell_id: str) -> bool:
+        """Whether the record of this cell is there packed, as published ones are."""
+        return not self._file("records", cell_id).is_file() and self.has(cell_id)
+
     def read(self, cell_id: str) -> Record:
         """The record of one cell; StoreError if it is missing, damaged or of another schema."""
+        return self._read(cell_id, Parser())
+
+    def _read(self, cell_id: str, parser: Parser) -> Record:
         file = self._file("records", cell_id)
         packed = self._file("records", cell_id, _PACKED)
-        return _read_record(file if file.is_file() or not packed.is_file() else packed)
+        return _read_record(file if file.is_file() or not packed.is_file() else packed, parser)
 
     def records(self) -> list[Record]:
         """Every record, sorted by id. A store that does not exist yet has none."""
@@ -81,8 +92,9 @@ class Store:
             return []
         except OSError as error:
             raise StoreError(f"{folder}: cannot be listed ({error.strerror or error})") from None
-        ids = {_id(name) for name in names if name.endswith((_PLAIN, _PACKED))}
-        return [self.read(name) for name in sorted(ids)]
+        ids = {cell_id for name in names if (cell_id := id_in(name))}
+        parser = Parser()
+        return [self._read(name, parser) for name in sorted(ids)]
 
     def write(self, record: Record, packed: bool = False) -> Path:
         """Write one record, replacing what the cell had before; returns its file.
@@ -102,7 +114,7 @@ class Store:
         if not file.is_file():
             return None
         try:
-            scores = json.loads(_text(file))
+            scores = json.loads(text_of(file))
         except json.JSONDecodeError as error:
             raise StoreError(f"{file}: not JSON ({error}); delete it to score the base again") from None
         if not isinstance(scores, dict):
@@ -166,41 +178,74 @@ def _remove_leftovers(folder: Path) -> None:
             continue
 
 
-def _text(file: Path) -> str:
+def load(file: Path, parser: Parser | None = None) -> Record:
+    """The record in a file; StoreError with the reason alone, in one printable line, if it holds none.
+
+    What can be read is what a page can show: see `suite.sound`. Many are read faster by one `parser`.
+    """
     try:
-        if not file.name.endswith(_PACKED):
-            return file.read_text(encoding="utf-8")
-        with gzip.open(file) as stream:
-            content = stream.read(_LARGEST + 1)
-        if len(content) > _LARGEST:
-            raise StoreError(f"{file}: unpacks to more than {_LARGEST} bytes; no record does")
-        return content.decode()
-    except (OSError, EOFError, zlib.error) as error:
-        raise StoreError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    except UnicodeDecodeError as error:
-        raise StoreError(f"{file}: not UTF-8 text (byte {error.start})") from None
-
-
-def _id(name: str) -> str:
-    """The cell id in a file's name."""
-    return name.removesuffix(".gz").removesuffix(_PLAIN)
-
-
-def _read_record(file: Path) -> Record:
-    try:
-        record = Record.model_validate_json(_text(file))
+        record = (parser or Parser()).record(_content(file))
     except ValidationError as error:
-        raise StoreError(f"{file}: {reason(error)}") from None
-    if not (record.id == record.cell.id == _id(file.name)):
+        raise StoreError(visible(reason(error))) from None
+    try:
+        id_ = record.cell.id
+        _ = record.gain, record.score, record.forgetting_by_skill
+    except LookupError as error:
+        raise StoreError(visible(f"scores before and after do not match (no {error})")) from None
+    except (ValueError, RecursionError):  # integers of thousands of digits, lists in lists in lists
+        raise StoreError("a cell whose settings cannot be written as JSON") from None
+    if why := sound.fault(record):
+        raise StoreError(why)
+    if not (record.id == id_ == id_in(file.name)):
         raise StoreError(
-            f"{file}: holds the record {record.id} of the cell {record.cell.id}; "
+            f"holds the record {printable(record.id, 40)} of the cell {id_}; "
             "all three should agree, was it edited or renamed?"
         )
-    try:
-        _ = record.gain, record.forgetting_by_skill
-    except LookupError as error:
-        raise StoreError(f"{file}: scores before and after do not match (no {error})") from None
     return record
+
+
+def _content(file: Path, most: int | None = None) -> str:
+    """The text of a stored file, unpacked; StoreError with the reason alone if they cannot be read.
+
+    Only what is a file is opened: reading a pipe or a device may never end.
+    """
+    most = most or _LARGEST
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise StoreError("cannot be read (not a file)")
+            packed = file.name.endswith(_PACKED)
+            found = (gzip.GzipFile(fileobj=stream) if packed else stream).read(most + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise StoreError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if len(found) > most:
+        raise StoreError(f"{'unpacks to' if packed else 'has'} more than {most} bytes; nothing here does")
+    try:
+        return found.decode()
+    except UnicodeDecodeError as error:
+        raise StoreError(f"not UTF-8 text (byte {error.start})") from None
+
+
+def text_of(file: Path, most: int | None = None) -> str:
+    """The text of a stored file, unpacked; StoreError if it cannot be read or has more than `most` bytes."""
+    try:
+        return _content(file, most)
+    except StoreError as error:
+        raise StoreError(f"{file}: {error}") from None
+
+
+def id_in(name: str) -> str | None:
+    """The cell id in a file's name; None if it is not named as a record is."""
+    stem = name.removesuffix(_PACKED if name.endswith(_PACKED) else _PLAIN)
+    return stem if stem != name and _NAME.fullmatch(stem) else None
+
+
+def _read_record(file: Path, parser: Parser) -> Record:
+    try:
+        return load(file, parser)
+    except StoreError as error:
+        raise StoreError(f"{file}: {error}") from None
 
 
 def reason(error: ValidationError) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
@@ -33,12 +34,17 @@ class Report(Protocol):
 
 
 class Workshop:
-    """A base in a worker, ready for jobs. Everything is made on first use and kept."""
+    """A base in a worker, ready for jobs. Everything is made on first use and kept.
 
-    def __init__(self, setup: Setup, threads: int | None, keep: Path | None = None) -> None:
+    Trained weights are kept in the folder `keep`, prompts in `store`, where they are given.
+    """
+
+    def __init__(
+        self, setup: Setup, threads: int | None, keep: Path | None = None, store: Path | None = None
+    ) -> None:
         import torch
 
-        self.setup, self.keep = setup, keep
+        self.setup, self.keep, self.store = setup, keep, store
         if threads is not None:
             torch.set_num_threads(threads)
         self.threads = torch.get_num_threads()
@@ -296,6 +302,7 @@ class Workshop:
         folder: Path | None = None,
     ) -> dict[str, Score]:
         """lm-eval's scores of the model under these adapters; `folder` is where another engine finds them."""
+        from suite.prompts import write
         from suite.scoring.evaluate import AS_IS, evaluate
 
         report("score", 0, 0)
@@ -308,19 +315,14 @@ class Workshop:
                 told = time.monotonic()
                 report("score", done, total)
 
+        how: Any = {"on_progress": on_progress, "on_note": self._notes.append}
+        if self.store is not None:
+            how["on_prompts"] = partial(write, self.store)
         if settings.engine != AS_IS.engine:
             from suite.engines import vllm
 
             base, precision = self.setup.base, self._opened[1] if self._opened else "float32"
-            how: Any = {"on_progress": on_progress, "on_note": self._notes.append}
             return vllm.evaluate(folder or base, base, evaluations, settings, precision, **how)
         with self.computing():
-            return evaluate(
-                self.model,
-                self.tokenizer,
-                evaluations,
-                adapters=adapters,
-                settings=settings,
-                on_progress=on_progress,
-                on_note=self._notes.append,
-            )
+            how |= {"adapters": adapters, "settings": settings}
+            return evaluate(self.model, self.tokenizer, evaluations, **how)

@@ -22,6 +22,11 @@ LIGHT = (
         "suite.standings",
         "suite.tuning",
         "leaderboard.build",
+        "leaderboard.parts",
+        "suite.reading",
+        "suite.prompts",
+        "suite.exports",
+        "suite.described",
     ),
     *("suite.gate", "suite.gate.file", "suite.gate.markdown", "suite.gate.junit", "suite.gate.table"),
 )
@@ -33,7 +38,13 @@ NAMES = {
     *("math", "code", "instruct"),
 }
 WRAPS_PEFT = {"peft_adapter.py", "peft_fields.py"}
-OPENED_TO_THE_PAGE = {"suite.record", "suite.store", "suite.summary", "suite.words", "suite.statistics"}
+OPENED_TO_THE_PAGE = {  # what is known of records without running anything
+    *("suite.record", "suite.origin", "suite.spent", "suite.store", "suite.reading", "suite.badge"),
+    *("suite.summary", "suite.standings", "suite.skills", "suite.compare", "suite.comparable", "suite.parts"),
+    *("suite.tuning", "suite.rates", "suite.optimum", "suite.regions", "suite.history", "suite.statistics"),
+    *("suite.rejected", "suite.outside_scores", "suite.best_rate", "suite.slim"),
+    *("suite.prompts", "suite.described", "suite.exports", "suite.words", "suite.seeds", "suite.errors"),
+}
 
 
 def _files(room: str) -> list[Path]:

@@ -18,6 +18,12 @@ from suite.gate.markdown import MARK
 FOLDER = Path(__file__).parent.parent / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
 PINNED = re.compile(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+# What a job may do beside reading the repository. `plugin` runs what a stranger names: it may do nothing.
+MORE = {
+    "gate: comment": {"pull-requests": "write"},
+    "pages: deploy": {"pages": "write", "id-token": "write"},
+    "submissions: plugin": {},
+}
 ARGUMENTS = ("--track ci", "--track ci --variants lora,peft:type=lokr --tasks math")
 
 
@@ -46,8 +52,8 @@ CALLS = [
 
 
 def test_there_are_workflows() -> None:
-    assert [file.name for file in FILES] == ["gate.yml", "tests.yml"]
-    assert len(CALLS) >= 3
+    assert [file.name for file in FILES] == ["gate.yml", "pages.yml", "submissions.yml", "tests.yml"]
+    assert len(CALLS) >= 8
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -61,10 +67,11 @@ def test_every_action_is_pinned_by_commit_and_says_its_version(file: Path) -> No
 def test_no_job_may_do_more_than_it_needs(file: Path) -> None:
     workflow = read(file)
     assert workflow["permissions"] == {}
-    assert workflow["concurrency"]["cancel-in-progress"] is True
+    published = "${{ github.event_name == 'pull_request' }}"  # what is being published is let finish
+    expected = published if file.name == "pages.yml" else True
+    assert workflow["concurrency"]["cancel-in-progress"] == expected
     for name, job in workflow["jobs"].items():
-        expected = {"pull-requests": "write"} if name == "comment" else {"contents": "read"}
-        assert job["permissions"] == expected
+        assert job["permissions"] == MORE.get(f"{file.stem}: {name}", {"contents": "read"})
         assert 0 < job["timeout-minutes"] <= 60
 
 
@@ -72,6 +79,8 @@ def test_no_job_may_do_more_than_it_needs(file: Path) -> None:
 def test_what_comes_from_outside_reaches_a_shell_by_the_environment_alone(file: Path) -> None:
     scripts = [step.get("run") or step.get("with", {}).get("script", "") for step in steps(file)]
     assert any(scripts)
+    text = file.read_text(encoding="utf-8")
+    assert "secrets." not in text and "pull_request_target:" not in text and "workflow_run:" not in text
     assert [script for script in scripts if "${{" in script] == []
     for step in steps(file):
         if "checkout@" in step.get("uses", ""):
@@ -85,6 +94,50 @@ def test_the_job_that_writes_runs_no_code_of_the_pull_request() -> None:
         "actions/github-script",
     }
     assert "head.repo.full_name == github.repository" in job["if"]
+
+
+def test_the_site_is_published_from_main_alone_and_previewed_without_rights() -> None:
+    workflow = read(FOLDER / "pages.yml")
+    assert workflow[True]["push"] == {"branches": ["main"]} and "workflow_dispatch" in workflow[True]
+    build, deploy = workflow["jobs"]["build"], workflow["jobs"]["deploy"]
+    uploads = {
+        step["uses"].partition("@")[0]: step["if"]
+        for step in build["steps"]
+        if "upload" in step.get("uses", "")
+    }
+    assert uploads == {
+        "actions/upload-artifact": "${{ github.event_name == 'pull_request' }}",
+        "actions/upload-pages-artifact": "${{ github.event_name != 'pull_request' }}",
+    }
+    assert "github.event_name != 'pull_request' && github.ref == 'refs/heads/main'" in deploy["if"]
+    assert [step["uses"].partition("@")[0] for step in deploy["steps"]] == ["actions/deploy-pages"]
+    assert deploy["needs"] == "build" and deploy["environment"]["name"] == "github-pages"
+
+
+@pytest.mark.parametrize("name", ["pages.yml", "submissions.yml"])
+def test_records_and_submissions_of_a_pull_request_are_looked_at(name: str) -> None:
+    paths = read(FOLDER / name)[True]["pull_request"]["paths"]
+    assert paths == ["leaderboard/published/**", "leaderboard/submissions/**"]
+
+
+def test_what_a_submission_names_is_installed_where_nothing_can_be_stolen() -> None:
+    jobs = read(FOLDER / "submissions.yml")["jobs"]
+    installs = {
+        name: [
+            line
+            for step in job["steps"]
+            for line in step.get("run", "").splitlines()
+            if "pip install" in line
+        ]
+        for name, job in jobs.items()
+    }
+    own = "python -m pip install --constraint constraints.txt --editable ."
+    assert installs["check"] == [own]
+    assert [line.strip() for line in installs["plugin"]] == [
+        own,
+        "python -m pip install --only-binary :all: --constraint constraints.txt --requirement package.txt",
+    ]
+    assert not any("cache" in str(job) for job in jobs.values())
 
 
 def test_the_comment_is_found_again_by_the_mark_that_the_gate_writes() -> None:

@@ -105,7 +105,7 @@ def finish(outcome: Outcome, store: Store, console: Console) -> None:
     if outcome.lost:
         typer.echo(f"{len(outcome.lost)} cells have no record; the same command tries them again", err=True)
     if outcome.records:
-        typer.echo(f"leaderboard: {build(store.path, store.path / 'site')}")
+        typer.echo(f"leaderboard: {build(store.path, store.path / 'site').page}")
     if outcome.failed:
         raise typer.Exit(1)
 

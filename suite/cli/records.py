@@ -1,4 +1,4 @@
-"""Commands about records that there are: export, show, import-peft, site."""
+"""Commands about records that there are: export, export-results, show, import-peft."""
 
 from __future__ import annotations
 
@@ -30,6 +30,23 @@ def export(
             typer.echo(line)
 
 
+@app.command("export-results")
+def export_results(
+    to: Annotated[Path, typer.Option(help="Folder to write, empty or not there yet.")],
+    form: Annotated[str, typer.Option("--format", help="eee, model-index or hub.")],
+    store: StoreOption = Path("results"),
+    benchmark: Annotated[
+        list[str] | None,
+        typer.Option(help="Of hub: EVALUATION=OWNER/DATASET:TASK, a benchmark there; may be repeated."),
+    ] = None,
+) -> None:
+    """Write what finished cells scored on test, for Every Eval Ever, model cards or the hub."""
+    with one_line_errors():
+        from suite.exports import write
+
+        typer.echo(f"{to}: {write(store, to, form, benchmark or [])} files")
+
+
 @app.command()
 def show(
     record: Annotated[str, typer.Argument(help="A record file, or the beginning of an id in --store.")],
@@ -55,15 +72,3 @@ def import_peft(
 
         if not command(folder, store, command_line()):
             raise typer.Exit(1)
-
-
-@app.command()
-def site(
-    store: StoreOption = Path("results"),
-    out: Annotated[Path | None, typer.Option(help="Folder for the page; <store>/site if not given.")] = None,
-) -> None:
-    """Write the leaderboard page of a store."""
-    with one_line_errors():
-        from leaderboard.build import build
-
-        typer.echo(str(build(store, out or store / "site")))

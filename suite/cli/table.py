@@ -46,8 +46,12 @@ def publish(
     to: Annotated[Path, typer.Option(help="Folder for the copy, such as leaderboard/published/pocket.")],
     store: StoreOption = Path("results"),
 ) -> None:
-    """Copy a store's records, packed small; one record a file, the same bytes for the same records."""
+    """Copy a store's records, packed small; one record a file, the same bytes for the same records.
+
+    The prompts go with them, but for those made from data sets of others.
+    """
     with one_line_errors():
+        from suite import prompts
         from suite.errors import UserError
         from suite.store import Store
 
@@ -60,3 +64,7 @@ def publish(
         others = len(place.records()) - len(records)
         kept = f"; {others} records of other cells were there before" if others else ""
         typer.echo(f"{len(records)} records, {size / 2**20:.1f} MiB, in {to}{kept}")
+        copied, left = prompts.publish(store, to, records)
+        why = f"; {left} not copied, made from data sets that are not ours" if left else ""
+        if copied or left:
+            typer.echo(f"prompts of {copied} evaluations{why}")

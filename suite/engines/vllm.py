@@ -14,6 +14,7 @@ from typing import Any
 
 from suite import serving
 from suite.errors import UserError
+from suite.prompts import Prompts
 from suite.record import EvaluationSettings, Score
 from suite.scoring import harness
 from suite.scoring.evaluate import Progress, score
@@ -30,6 +31,7 @@ def evaluate(
     *,
     on_progress: Progress | None = None,
     on_note: Callable[[str], None] = lambda line: None,
+    on_prompts: Callable[[Prompts], None] = lambda prompts: None,
 ) -> dict[str, Score]:
     """A Score by evaluation name of what lies in `folder`: an adapter (of `base`) or a whole model.
 
@@ -42,7 +44,7 @@ def evaluate(
 
         lm = VLLM(**arguments(folder, base, precision))
         on_note("vLLM cuts the beginning of prompts longer than its context, and does not count them")
-        return score(lm, evaluations, settings, settings.limit, on_progress, on_note)
+        return score(lm, evaluations, settings, settings.limit, on_progress, on_note, on_prompts)
 
 
 def check(folder: Path, settings: EvaluationSettings, precision: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from suite.prompts import Prompts
 from suite.record import EvaluationSettings, Item, Score
 from suite.scoring import harness
 from suite.seeds import digest
@@ -32,14 +33,15 @@ def evaluate(
     batch_size: int = 64,
     on_progress: Progress | None = None,
     on_note: Callable[[str], None] = lambda line: None,
+    on_prompts: Callable[[Prompts], None] = lambda prompts: None,
 ) -> dict[str, Score]:
     """Score `model` on every evaluation in one pass; a Score by evaluation name.
 
     `adapters` are routed around the model; none scores the untouched base. `limit` takes the first items of
     each evaluation (the settings' own number where it is None). `on_progress(done, total)` counts requests;
     `on_note` hears a line of what a reader of the scores should know: prompts that were cut, a batch that
-    was halved. The same call gives the same scores, drawn answers (from the settings' seed) included; the
-    global random state is left alone.
+    was halved; `on_prompts` is given what was asked. The same call gives the same scores, drawn answers (from
+    the settings' seed) included; the global random state is left alone.
 
     Raises TaskError where an evaluation runs model-written code and no sandbox is to be had, where the
     model's context is too short for what the evaluation generates, or where it lacks what the settings ask.
@@ -56,7 +58,7 @@ def evaluate(
             model, tokenizer, adapters=adapters, batch_size=batch_size, seed=settings.seed, say=on_note
         )
         try:
-            return score(lm, evaluations, settings, limit or settings.limit, on_progress, on_note)
+            return score(lm, evaluations, settings, limit or settings.limit, on_progress, on_note, on_prompts)
         finally:
             model.train(training)
 
@@ -68,9 +70,11 @@ def score(
     limit: int | None,
     on_progress: Progress | None = None,
     on_note: Callable[[str], None] = lambda line: None,
+    on_prompts: Callable[[Prompts], None] = lambda prompts: None,
 ) -> dict[str, Score]:
     """The scores of an lm-eval model object, inside `harness.tamed`."""
     from suite.scoring.lm import Heard
+    from suite.scoring.prompts import of_task
 
     _check_sandbox(evaluations)
     if settings.chat_template and not getattr(lm.tokenizer, "chat_template", None):
@@ -80,7 +84,7 @@ def score(
             f"at temperature 0 all {settings.samples} samples are one answer; set temperature above 0"
         )
     samples = {one.name: settings.samples if one.runs_code else 1 for one in evaluations}
-    tasks = {one.name: _task(one, settings) for one in evaluations}
+    tasks = {one.name: task_of(one, settings) for one in evaluations}
     for name, task in tasks.items():
         _check_room(name, task, lm)
         _check_shots(name, task, settings.shots)
@@ -96,6 +100,8 @@ def score(
     )
     found = {}
     for one in evaluations:
+        if (asked := of_task(one.name, tasks[one.name])) is not None:
+            on_prompts(asked)
         made = _score(one, results)
         if samples[one.name] > 1:
             made = _with_samples(made, one, tasks[one.name], lm, samples[one.name])
@@ -133,7 +139,7 @@ def _check_shots(name: str, task: Any, shots: int | None) -> None:
         raise TaskError(f"{name} has {known} examples to show, and {shots} are asked for; use shots: {known}")
 
 
-def _task(evaluation: Evaluation, settings: EvaluationSettings) -> Any:
+def task_of(evaluation: Evaluation, settings: EvaluationSettings) -> Any:
     """lm-eval's task object for an evaluation, under these settings."""
     evaluation.prepare()
     task = harness.load(evaluation.config)

@@ -13,7 +13,7 @@ from suite.statistics.intervals import (
     over_tasks,
 )
 from suite.statistics.intervals import interval as interval
-from suite.statistics.pairs import holm, mcnemar, permutation
+from suite.statistics.pairs import flipped, holm, mcnemar, permutation
 from suite.statistics.ranking import Pair, Ranking, Standing, ranks
 from suite.statistics.records import forgetting, gain, log_loss, score, skill
 from suite.statistics.regrets import regret
@@ -30,6 +30,7 @@ __all__ = [
     "Standing",
     "compare",
     "compare_over_tasks",
+    "flipped",
     "forgetting",
     "gain",
     "holm",

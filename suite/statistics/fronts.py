@@ -13,6 +13,7 @@ from suite.statistics.sample import Sample, Values
 from suite.statistics.variance import pulls
 
 DRAWS = 4_000
+PART = 200
 Board = Mapping[str, Mapping[str, Sample]]  # variant -> task -> sample
 
 
@@ -47,6 +48,18 @@ def pareto(gain: Board, forgetting: Board, draws: int = DRAWS) -> dict[str, floa
     return found
 
 
+def undominated(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Names of points that no other one reaches in both and beats in one; by the first, falling."""
+    order = sorted(points, key=lambda name: (-points[name][0], -points[name][1], name))
+    found: list[str] = []
+    for name in order:
+        best = max((points[one][1] for one in found), default=-np.inf)
+        twin = bool(found) and points[found[-1]] == points[name]
+        if points[name][1] > best or twin:
+            found.append(name)
+    return found
+
+
 def improvement(a: Mapping[str, Sample], b: Mapping[str, Sample], draws: int = DRAWS) -> Improvement:
     """P(b > a) of two runs, mean over tasks, a tie half: probability of improvement (Agarwal et al. 2021).
 
@@ -76,21 +89,32 @@ def _drawn(board: Board, names: list[str], draws: int, quantity: str) -> Values:
     if any(set(samples) != set(tasks) for samples in board.values()) or not tasks:
         raise UserError("a front needs the same tasks, one at least, of every variant")
     found = np.zeros((len(names), draws))
-    weights: dict[tuple[object, ...], Values] = {}
+    pulled: dict[
+        tuple[object, ...], Values
+    ] = {}  # items -> [variant, item]: summed over tasks of these items
+    by_seed: dict[tuple[str, int], Values] = {}
     for task in tasks:
         for at, name in enumerate(names):
             sample = board[name][task]
             means, pull, _ = pulls(sample)
-            key = (sample.items, sample.groups)
-            if key not in weights:
-                weights[key] = _normal((draws, pull.shape[1]), "items", sample.items, sample.groups)
-            moved = means.mean() + weights[key] @ pull.mean(axis=0)
+            rows = pulled.setdefault((sample.items, sample.groups), np.zeros((len(names), pull.shape[1])))
+            rows[at] += pull.mean(axis=0) / len(tasks)
+            moved = np.full(draws, means.mean())
             count = len(sample.seeds)
             if count > 1:
-                by_seed = np.stack([_normal((draws,), "seed", task, seed) for seed in sample.seeds], axis=1)
+                for seed in sample.seeds:
+                    if (task, seed) not in by_seed:
+                        by_seed[task, seed] = _normal((draws,), "seed", task, seed)
                 spread = np.sqrt((count - 1) / _chi_square(draws, count - 1, task))
-                moved += spread * (by_seed @ (means - means.mean())) / np.sqrt(count * (count - 1))
+                lot = np.stack([by_seed[task, seed] for seed in sample.seeds])
+                moved += spread * ((means - means.mean()) @ lot) / np.sqrt(count * (count - 1))
             found[at] += moved / len(tasks)
+    for items, rows in pulled.items():
+        weights = _normal((draws, rows.shape[1]), "items", *items)
+        for part in range(0, draws, PART):  # few draws at a time stay in the processor's cache
+            inner = weights[part : part + PART]
+            for at in np.flatnonzero(rows.any(axis=1)):
+                found[at, part : part + PART] += inner @ rows[at]
     return found
 
 

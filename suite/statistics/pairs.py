@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -33,7 +34,12 @@ def mcnemar(a: Values, b: Values) -> float:
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or not (np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all()):
         raise UserError(f"expected the 0/1 outcomes of the same items; got shapes {a.shape} and {b.shape}")
-    worse, better = int(np.sum(a > b)), int(np.sum(b > a))
+    return flipped(int(np.sum(a > b)), int(np.sum(b > a)))
+
+
+@lru_cache(maxsize=4096)
+def flipped(worse: int, better: int) -> float:
+    """McNemar's exact p from how many items flipped either way."""
     if worse + better == 0:
         return 1.0
     return float(stats.binomtest(better, worse + better).pvalue)

@@ -8,7 +8,8 @@ from itertools import combinations
 from typing import Literal
 
 from suite.errors import UserError
-from suite.statistics.intervals import LEVEL, Comparison, Interval, compare_over_tasks, over_tasks
+from suite.statistics.intervals import LEVEL, Comparison, Interval, over_tasks
+from suite.statistics.many import compare_many
 from suite.statistics.pairs import holm
 from suite.statistics.sample import Sample
 
@@ -65,7 +66,7 @@ def ranks(samples: Mapping[str, Mapping[str, Sample]], higher_is_better: bool = 
         raise UserError("no variants to rank")
     names = list(samples)
     couples = list(combinations(names, 2))
-    compared = [compare_over_tasks(samples[a], samples[b]) for a, b in couples]
+    compared = compare_many(samples, couples)
     adjusted = holm([each.p for each in compared])
     pairs = tuple(
         Pair(a, b, each, p, _verdict(each, p, higher_is_better))

@@ -6,18 +6,40 @@ All records of a sample are of one variant on one task and differ in their seed 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from suite.errors import UserError
 from suite.record import Cell, Record, Score, Scores
-from suite.statistics.sample import Sample
+from suite.statistics.sample import Sample, Values
 from suite.words import title
 
 CHANGE = (-100.0, 100.0)  # the least and most that an item can change by, points
 SCORE = (0.0, 100.0)
 ALIKE = ("variant", "task", "base", "learning_rate", "recipe", "evaluation")
-Outcomes = dict[tuple[str, str], float]  # (evaluation, item) -> points
+Names = tuple[tuple[str, tuple[str, ...]], ...]  # (evaluation, its items)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """Points of every item, evaluation by evaluation; a board has millions, so they are one array."""
+
+    names: Names
+    values: Values
+
+    def like(self, other: Outcomes) -> Values | None:
+        """The values in the other's order of items; None if these are of other items."""
+        if self.names == other.names:
+            return self.values
+        keys, wanted = (
+            [(evaluation, item) for evaluation, ids in one.names for item in ids] for one in (self, other)
+        )
+        place = {key: at for at, key in enumerate(keys)}
+        if place.keys() != set(wanted):
+            return None
+        return self.values[[place[key] for key in wanted]]
 
 
 def gain(records: Iterable[Record]) -> Sample:
@@ -27,10 +49,10 @@ def gain(records: Iterable[Record]) -> Sample:
     return _table(ordered, rows, CHANGE)
 
 
-def score(records: Iterable[Record]) -> Sample:
-    """The first target evaluation after training, points: 100 an item that is right."""
+def score(records: Iterable[Record], evaluation: str | None = None) -> Sample:
+    """One evaluation after training (none named: the first target), points: 100 an item that is right."""
     ordered = _one_a_seed(records)
-    rows = [_outcomes(_target(_after(record), record.cell), record.cell) for record in ordered]
+    rows = [_outcomes(_named(_after(record), record.cell, evaluation), record.cell) for record in ordered]
     return _table(ordered, rows, SCORE)
 
 
@@ -71,9 +93,11 @@ def log_loss(records: Iterable[Record], split: str = "test") -> Sample:
                 f"{title(record.cell)}: no held-out losses of {split!r} example by example in its record"
             )
         nats, tokens = np.array(held.nats), np.array(held.tokens, dtype=float)
+        if not np.isfinite(nats).all():
+            raise UserError(f"{title(record.cell)}: a held-out loss of {split!r} is no finite number")
         loss = nats.sum() / tokens.sum()
         values = loss + (nats - loss * tokens) * len(nats) / tokens.sum()
-        rows.append({(split, str(at)): float(value) for at, value in enumerate(values)})
+        rows.append(Outcomes(((split, _numbered(len(values))),), values))
     return _table(ordered, rows, None)
 
 
@@ -117,47 +141,73 @@ def _target(scores: Scores, cell: Cell) -> Mapping[str, Score]:
     return {names[0]: scores.target[names[0]]}
 
 
+def _named(scores: Scores, cell: Cell, name: str | None) -> Mapping[str, Score]:
+    """One evaluation by its name; the first target evaluation where there is none."""
+    if name is None:
+        return _target(scores, cell)
+    if name not in (known := {**scores.target, **scores.general}):
+        raise UserError(f"{title(cell)}: no evaluation {name!r}; it has {', '.join(known) or 'none'}")
+    return {name: known[name]}
+
+
 def _changes(record: Record, sign: int, of: Callable[[Scores], Mapping[str, Score]]) -> Outcomes:
     """sign * (after - before) of every item."""
     if record.before is None:
         raise UserError(f"{title(record.cell)}: not scored before training, so no change is known")
     after, before = _outcomes(of(_after(record)), record.cell), _outcomes(of(record.before), record.cell)
-    if after.keys() != before.keys():
+    if (start := before.like(after)) is None:
         raise UserError(f"{title(record.cell)}: other items were scored before than after training")
-    return {item: sign * (value - before[item]) for item, value in after.items()}
+    return Outcomes(after.names, sign * (after.values - start))
 
 
 def _outcomes(scores: Mapping[str, Score], cell: Cell) -> Outcomes:
-    """(evaluation, item) -> points. UserError where a score is no mean of its items' outcomes."""
-    found: Outcomes = {}
+    """The outcome of every item, points. UserError where a score is no mean of its items' outcomes."""
+    names, values = [], []
     for name, each in scores.items():
-        points = [100 * item.correct for item in each.items if item.correct is not None]
-        if not points or len(points) < len(each.items):
+        outcomes = [item.correct for item in each.items]
+        if not outcomes or None in outcomes:
             raise UserError(
                 f"{title(cell)}: {name} has no outcome item by item, so it cannot be compared by item"
             )
-        if abs(float(np.mean(points)) - 100 * each.value) > 1e-6:
+        points = 100 * np.array(outcomes, dtype=float)
+        if abs(float(points.mean()) - 100 * each.value) > 1e-6:
             raise UserError(f"{title(cell)}: {name}'s {each.metric} is no mean of its items' outcomes")
-        found.update({(name, item.id): value for item, value in zip(each.items, points, strict=True)})
-        if len({item.id for item in each.items}) < len(each.items):
+        ids = tuple([item.id for item in each.items])
+        if len(set(ids)) < len(ids):
             raise UserError(f"{title(cell)}: {name} names an item twice")
-    return found
+        names.append((name, ids))
+        values.append(points)
+    return Outcomes(tuple(names), np.concatenate(values))
 
 
 def _table(ordered: Sequence[Record], rows: Sequence[Outcomes], limits: tuple[float, float] | None) -> Sample:
     """The sample of one row a record. UserError where the items differ."""
-    items = list(rows[0])
+    first = rows[0]
+    values = []
     for record, row in zip(ordered, rows, strict=True):
-        if row.keys() != rows[0].keys():
+        if (like := row.like(first)) is None:
             raise UserError(
                 f"{title(ordered[0].cell)} and {title(record.cell)} were evaluated on other items; "
                 "run both with the same limit and data"
             )
-    groups = [evaluation for evaluation, _ in items]
+        values.append(like)
+    items, groups = _flat(first.names)
     return Sample(
         seeds=tuple(record.cell.seed or 0 for record in ordered),
-        items=tuple(f"{evaluation}:{item}" for evaluation, item in items),
-        values=np.array([[row[item] for item in items] for row in rows]),
-        groups=tuple(groups) if len(set(groups)) > 1 else (),
+        items=items,
+        values=np.array(values),
+        groups=groups if len(first.names) > 1 else (),
         limits=limits,
     )
+
+
+@lru_cache(maxsize=64)
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(map(str, range(count)))
+
+
+@lru_cache(maxsize=64)
+def _flat(names: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """'evaluation:item' of every item, and its evaluation; one object for all samples of the same items."""
+    pairs = [(evaluation, item) for evaluation, ids in names for item in ids]
+    return tuple(f"{evaluation}:{item}" for evaluation, item in pairs), tuple(one for one, _ in pairs)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from suite.errors import UserError
-from suite.statistics.intervals import Comparison, compare_over_tasks
+from suite.statistics.intervals import Comparison
+from suite.statistics.many import compare_many
 from suite.statistics.sample import Sample
 
 
@@ -16,5 +17,5 @@ def regret(tuned: Mapping[str, Mapping[str, Sample]], reference: str) -> dict[st
     """
     if reference not in tuned:
         raise UserError(f"no reference {reference!r} among {', '.join(sorted(tuned))}")
-    best = tuned[reference]
-    return {name: compare_over_tasks(samples, best) for name, samples in tuned.items() if name != reference}
+    others = [name for name in tuned if name != reference]
+    return dict(zip(others, compare_many(tuned, [(name, reference) for name in others]), strict=True))

@@ -5,16 +5,23 @@ from __future__ import annotations
 import copy
 import io
 import json
+import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from leaderboard.build import data, render
+from leaderboard import about, external, front, variant
+from leaderboard.cells import write_cell
+from leaderboard.files import Files
+from leaderboard.site import site
 from suite.importing import read
+from suite.reading import read as read_stores
 from suite.record import Record
 from suite.show import view
+from suite.store import Store
 from suite.table import table
 
 PEFT = {"peft_type": "MADEUP", "r": 3, "target_modules": ["v_proj", "a_proj"], "bias": None, "dropout": 0.5}
@@ -85,8 +92,17 @@ def terminal(records: list[Record]) -> str:
 
 
 def page(records: list[Record]) -> str:
-    """The leaderboard page of the records."""
-    return render(data(records))
+    """All words that a site of the records shows: its pages but for pictures, and the data that they load."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "store", "records").mkdir(parents=True)
+        place, out = Path(folder) / "store", Path(folder) / "site"
+        for one in records:
+            Store(place).write(one)
+        whole = site(read_stores([place], partial(write_cell, out)))
+        for write in (front.write, variant.write, external.write, about.write):
+            write(Files(out), whole)
+        shown = [*sorted(out.glob("*.html")), *sorted((out / "data").rglob("*.js"))]
+        return "\n".join(file.read_text() for file in shown)
 
 
 def at(content: Any, pointer: str) -> Any:

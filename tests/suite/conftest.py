@@ -69,7 +69,7 @@ def trained_store(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     plan = resolve(
         Request(variants=variants, tasks="math", model=str(tiny_base), steps="4", limit="2", device="cpu")
     )
-    shop = Workshop(plan.setup, 1, store.path / "adapters")
+    shop = Workshop(plan.setup, 1, store.path / "adapters", store.path)
     known = {}
     for job in before(plan.cells[0], plan.cells[0].how.recipe):
         known |= job.run(shop, _untold)

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from suite.errors import UserError
-from suite.record import Cost, Latency, Record, StepFlops, Times
+from suite.record import Cost, DeltaRank, Latency, Record, StepFlops, Times
 from suite.show import find, view
 from tests.example_records.make import EFFECT, LORA, cell, imported, record, stopped
 
@@ -28,6 +28,18 @@ def test_an_effect_is_shown() -> None:
     assert "logits agree to 1e-06" in text and "00112233aabbccdd" in text
     kept = EFFECT.model_copy(update={"reload_error": None})
     assert "reloaded not tried" in _text(record(cell(LORA, "sums", 0), effect=kept))
+
+
+def test_ranks_are_shown_by_their_medians() -> None:
+    ranks = {
+        str(i): DeltaRank(numeric=n, stable=s, ninety=k, full=full)
+        for i, (n, s, k, full) in enumerate([(16, 2.5, 10, 160), (15, 1.25, 8, 80), (16, 9.0, 4, 160)])
+    }
+    text = _text(record(cell(LORA, "sums", 0), effect=EFFECT.model_copy(update={"ranks": ranks})))
+    assert (
+        "rank of deltas 16 in the median, of which 8 hold 90 % (6.2 % of full rank); stable rank 2.5" in text
+    )
+    assert "rank of" not in _text(record(cell(LORA, "sums", 0), effect=EFFECT))
 
 
 def test_costs_are_shown() -> None:

@@ -11,7 +11,7 @@ from suite.errors import UserError
 from suite.record import HeldOut, Item, Record, Score, Scores
 from suite.seeds import seed_for
 from suite.statistics import forgetting, gain, interval, log_loss, score, skill
-from tests.example_records.make import LORA, PISSA, SKILLS, cell, record, stopped
+from tests.example_records.make import LORA, PISSA, SKILLS, cell, record, scores, stopped
 
 SIZES = dict(zip(SKILLS, (20, 5, 50), strict=True))
 
@@ -138,3 +138,19 @@ def test_what_was_not_measured_is_said() -> None:
         gain([measured(0, before=None)])
     with pytest.raises(UserError, match="test split was not read"):
         gain([measured(0, measured="validation")])
+
+
+def test_the_order_of_items_does_not_matter() -> None:
+    before = scores("sums_test", 1, (3, 3, 2), log_loss=1.5, bits=2.0)
+    one = record(cell(LORA, "sums", 0), right=3, before=before)
+    assert one.after is not None
+    score = one.after.target["sums_test"]
+    turned = one.after.model_copy(
+        update={"target": {"sums_test": score.model_copy(update={"items": score.items[::-1]})}}
+    )
+    other = one.model_copy(update={"after": turned})
+    expected, found = gain([one]), gain([other])
+    assert found.items == expected.items[::-1]
+    assert dict(zip(found.items, found.values[0], strict=True)) == dict(
+        zip(expected.items, expected.values[0], strict=True)
+    )

@@ -1,0 +1,260 @@
+"""One data file for every cell, with all that its record says. Written where the record is read, in a worker.
+
+The site keeps no outputs and no per-item losses in memory: they go from the record straight into
+`data/cells/<id>.js`, which a browser loads when somebody opens that cell. Short, because there are thousands:
+
+    evaluations[].right    [before, after], a character an item: 1, 0, '-' where it is not known; a list of
+                           numbers where answers are partly right; null where nothing was scored
+    evaluations[].said     [before, after], the outputs in the same order, null where there are none
+    evaluations[].ids      the items' ids, or how many there are where they are 0, 1, 2, ...
+
+A number that JSON has no word for is null in a list, and its name ('NaN') as text where it stands alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from leaderboard.files import as_script, data_path, put, slug
+from leaderboard.site import variant_page
+from suite.comparable import recipe_hash
+from suite.record import CurvePoint, Effect, Item, Record, Score, Scores, Source
+from suite.words import recipe_line, seeds_line
+
+LONGEST = 20_000  # characters of an output that are kept
+POINTS = 400  # of a training curve
+_MARKS = {1.0: "1", 0.0: "0", None: "-"}
+
+Facts = dict[str, Any]
+
+
+def path(record_id: str) -> str:
+    """Where the data of a cell lie."""
+    return data_path(f"cells/{record_id}")
+
+
+def write_cell(out: Path, record: Record) -> None:
+    """Write the data file of one record. StoreError where it cannot be written."""
+    put(out, path(record.id), as_script(f"cells/{record.id}", facts(record)).encode("ascii"))
+
+
+def facts(record: Record) -> Facts:
+    """All that a record says, and what follows from it, as JSON values."""
+    cell = record.cell
+    bits = [scores.bits_per_byte if scores else None for scores in _both(record)]
+    return {
+        "id": record.id,
+        "status": record.status,
+        "error": record.error,
+        "measured": record.measured,
+        "track": cell.track,
+        "base": [cell.base.name, cell.base.digest],
+        "variant": {
+            "name": cell.variant.name,
+            "href": variant_page(cell.variant.name),
+            "revision": cell.variant.revision,
+            "settings": texts(cell.variant.settings),
+        },
+        "task": {**cell.task.model_dump(mode="json"), "label": cell.task.label},
+        "recipe": texts(cell.recipe.model_dump(mode="json")) if cell.recipe else [],
+        "recipe_line": recipe_line(cell.recipe),
+        "recipe_hash": recipe_hash(cell),
+        "rate": number(cell.learning_rate),
+        "seed": seeds_line(cell) if cell.seed is not None else None,
+        "scoring": texts(cell.evaluation.model_dump(mode="json")),
+        "search": record.search and record.search.model_dump(mode="json"),
+        "gain": number(record.gain),
+        "score": number(record.score),
+        "forgetting": number(record.forgetting),
+        "start_loss": number(record.start_loss),
+        "bits": [number(value) for value in bits],
+        "bits_change": _change(bits),
+        "held_out": _held_out(record),
+        "evaluations": _evaluations(record),
+        "curve": curve(record.curve),
+        "curve_points": len(record.curve),
+        "trainable": record.trainable_parameters,
+        "total": record.total_parameters,
+        "modules": record.adapted_modules,
+        "effect": _effect(record.effect),
+        "weights": record.weights,
+        "cost": record.cost and record.cost.model_dump(mode="json"),
+        "tokens_per_s": number(record.cost.tokens_per_s) if record.cost else None,
+        "source": _source(record.source),
+        "notes": record.notes,
+        "data": texts(record.data),
+        "rows": record.rows,
+        "contamination": [one.model_dump(mode="json") for one in record.contamination],
+        "made": record.provenance.model_dump(mode="json"),
+    }
+
+
+def number(value: float | None) -> float | str | None:
+    """A number alone: itself, or its name where JSON has no word for it."""
+    if value is None or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def texts(values: dict[str, Any]) -> list[list[str]]:
+    """Names and values as a reader sees them, whatever they are: a browser must not round a long number."""
+    return [
+        [str(name), value if isinstance(value, str) else json.dumps(value)] for name, value in values.items()
+    ]
+
+
+def curve(points: Sequence[CurvePoint]) -> list[list[float | None]]:
+    """[phase, step, loss, rate], to six digits; of a long curve `POINTS` even steps with both ends."""
+    if len(points) > POINTS:
+        last = len(points) - 1
+        points = [points[round(at * last / (POINTS - 1))] for at in range(POINTS)]
+    return [[one.phase, one.step, _digits(one.loss), _digits(one.learning_rate)] for one in points]
+
+
+def _finite(values: Sequence[float | None]) -> list[float | None]:
+    return [value if value is not None and math.isfinite(value) else None for value in values]
+
+
+def _digits(value: float | None) -> float | None:
+    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
+
+
+def _change(pair: Sequence[float | None], times: float = 1.0) -> float | str | None:
+    """After minus before, None unless both were measured."""
+    before, after = pair
+    return None if before is None or after is None else number(times * (after - before))
+
+
+def _both(record: Record) -> tuple[Scores | None, Scores | None]:
+    return record.before, record.after
+
+
+def _held_out(record: Record) -> list[Facts]:
+    """By split: losses and accuracies before and after, and the losses of each example."""
+    names = dict.fromkeys(name for scores in _both(record) if scores for name in scores.log_loss)
+    found = []
+    for name in names:
+        held = [scores.held_out.get(name) if scores else None for scores in _both(record)]
+        known = [one for one in held if one]
+        losses = [scores.log_loss.get(name) if scores else None for scores in _both(record)]
+        shares = [one.accuracy if one else None for one in held]
+        found.append(
+            {
+                "split": name,
+                "loss": [number(value) for value in losses],
+                "change": _change(losses),
+                "accuracy": [number(value) for value in shares],
+                "accuracy_change": _change(shares, 100),
+                "tokens": known[-1].tokens if known else [],
+                "nats": [_finite(one.nats) if one else None for one in held],
+            }
+        )
+    return found
+
+
+def _evaluations(record: Record) -> list[Facts]:
+    """Every evaluation, the target's first."""
+    found = []
+    for kind in ("target", "general"):
+        sides = [getattr(scores, kind) if scores else {} for scores in _both(record)]
+        for name in dict.fromkeys([*sides[1], *sides[0]]):
+            found.append(
+                {
+                    "kind": kind,
+                    "name": name,
+                    "slug": slug(name),
+                    **_evaluation([side.get(name) for side in sides]),
+                }
+            )
+    return found
+
+
+def _evaluation(pair: Sequence[Score | None]) -> Facts:
+    known = [one for one in pair if one]
+    values = [one.value if one else None for one in pair]
+    ids, sides = aligned([one.items if one else [] for one in pair])
+    return {
+        "metric": known[-1].metric,
+        "n": known[-1].n,
+        "prompts": known[-1].prompts,
+        "value": [number(value) for value in values],
+        "change": _change(values, 100),
+        "metrics": [
+            [name, *(number(one.metrics.get(name)) if one else None for one in pair)]
+            for name in dict.fromkeys(name for one in reversed(known) for name in one.metrics)
+        ],
+        "batch_changes": [number(one.batch_changes) if one else None for one in pair],
+        "ids": short(ids),
+        "right": [marks(side) if one else None for one, side in zip(pair, sides, strict=True)],
+        "said": [_said(side) for side in sides],
+    }
+
+
+def aligned(sides: Sequence[Sequence[Item]]) -> tuple[list[str], list[Sequence[Item | None]]]:
+    """The ids of all items, those of after first, and each side's items in that order."""
+    before, after = ([one.id for one in side] for side in sides)
+    if before == after or not before or not after:
+        return after or before, [side or [None] * len(after or before) for side in sides]
+    ids = list(dict.fromkeys([*after, *before]))
+    by_id = [{one.id: one for one in side} for side in sides]
+    return ids, [[side.get(name) for name in ids] for side in by_id]
+
+
+def short(ids: list[str]) -> int | list[str]:
+    """The ids, or how many there are where they are 0, 1, 2, ..."""
+    return len(ids) if ids == _counted(len(ids)) else ids
+
+
+@lru_cache(maxsize=64)
+def _counted(count: int) -> list[str]:
+    return [str(at) for at in range(count)]
+
+
+def marks(items: Iterable[Item | None]) -> str | list[float | None]:
+    """What was right: a character an item, or numbers where there is more than right and wrong."""
+    values = [item.correct if item else None for item in items]
+    try:
+        return "".join([_MARKS[value] for value in values])
+    except KeyError:
+        return _finite(values)
+
+
+def _said(items: Iterable[Item | None]) -> list[Any] | None:
+    """The outputs; of a very long one [its beginning, its length]."""
+    found: list[Any] = [item.response if item else None for item in items]
+    if not any(one is not None for one in found):
+        return None
+    return [one if one is None or len(one) <= LONGEST else [one[:LONGEST], len(one)] for one in found]
+
+
+def _effect(effect: Effect | None) -> Facts | None:
+    """How far the adapter moves logits, and what each weight change is: [weight, norm, ranks]."""
+    if effect is None:
+        return None
+    deltas = []
+    for name, norm in effect.delta_norms.items():
+        rank = effect.ranks.get(name)
+        ranks = [rank.numeric, _digits(rank.stable), rank.ninety, rank.full] if rank else None
+        deltas.append([name, _digits(norm), ranks])
+    return {
+        "from_base": number(effect.from_base),
+        "from_start": number(effect.from_start),
+        "delta_norm": number(effect.delta_norm),
+        "reload_error": number(effect.reload_error),
+        "text": effect.text_digest,
+        "deltas": deltas,
+    }
+
+
+def _source(source: Source | None) -> Facts | None:
+    """Where an imported record comes from, with every field of its source and what it means."""
+    if source is None:
+        return None
+    told = source.model_dump(mode="json", exclude={"fields", "notes"})
+    fields = [[name, value, source.notes.get(name)] for name, value in texts(dict(source.fields))]
+    return {**told, "fields": fields}

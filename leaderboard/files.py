@@ -1,0 +1,105 @@
+"""The files of a site: written only where their bytes changed, and data as scripts that a page on disk can load.
+
+A page that was opened from disk may not fetch, so data come as classic scripts that hand one JSON text over:
+
+    data/<key>.js      suiteData("<key>","<JSON as a JavaScript string>");
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from suite.store import StoreError
+
+_LONGEST = 60  # characters of a slug
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+
+
+class Files:
+    """Writes into one folder and remembers what belongs to this build. Paths are relative, with '/'."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.written: set[str] = set()
+
+    def text(self, path: str, text: str) -> None:
+        """Write a text as UTF-8."""
+        self.bytes(path, text.encode("utf-8", "replace"))
+
+    def data(self, key: str, value: Any) -> None:
+        """Write a JSON value as `data/<key>.js`."""
+        self.text(data_path(key), as_script(key, value))
+
+    def json(self, path: str, value: Any) -> None:
+        """Write a JSON value as a plain file, for people and programs."""
+        self.text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+    def bytes(self, path: str, content: bytes) -> None:
+        """Write a file, unless it is there with the same bytes."""
+        put(self.out, path, content)
+        self.written.add(path)
+
+    def keep(self, path: str) -> None:
+        """A file that another process wrote belongs to this build."""
+        self.written.add(path)
+
+    def prune(self, old: Iterable[str]) -> None:
+        """Remove files of an earlier build that this one did not write."""
+        for path in set(old) - self.written:
+            if _KEY.fullmatch(path):
+                (self.out / path).unlink(missing_ok=True)
+
+
+def put(out: Path, path: str, content: bytes) -> None:
+    """Write one file below `out`, whole or not at all, unless it has these bytes. StoreError if it cannot be."""
+    assert _KEY.fullmatch(path), f"{path!r} is no path of a site"
+    file = out / path
+    try:
+        if file.is_file() and file.stat().st_size == len(content) and file.read_bytes() == content:
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+        beside.write_bytes(content)
+        beside.replace(file)
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be written ({error.strerror or error})") from None
+
+
+def data_path(key: str) -> str:
+    """Where the data of a key lie."""
+    return f"data/{key}.js"
+
+
+def as_script(key: str, value: Any) -> str:
+    """A JSON value as a script that holds nothing but one string: no text in it can end that string."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    quoted = json.dumps(text).replace("<", "\\u003c")
+    return f"suiteData({json.dumps(key)},{quoted});\n"
+
+
+def slug(text: str) -> str:
+    """A name for a file, a link or a key: lower-case letters, digits, '-'; one text has one, always another.
+
+    What it had to change is told apart by 8 hex digits of the text's SHA-256.
+    """
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_LONGEST]
+    if plain == text:
+        return plain
+    told = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{plain.strip('-')}-{told}".strip("-")
+
+
+def finite(value: Any) -> Any:
+    """A JSON value without NaN and infinity, which JSON has no word for: they are absent."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

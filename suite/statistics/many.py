@@ -1,0 +1,300 @@
+"""The same comparisons as `suite.statistics.intervals`, of many pairs at once: for boards of 200 variants.
+
+Variants that were run with the same seeds on the same items need no samples of differences: what every item
+and seed pulls is linear in the values, so differences of pulls are pulls of differences. Only the outcomes
+that were never asked are not (`suite.statistics.variance`), a few numbers a pair. Pairs of other
+variants are compared one by one. The tests hold both ways against each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import special
+
+from suite.statistics.intervals import (
+    LEAST,
+    LEVEL,
+    POWER,
+    RAREST,
+    Comparison,
+    Interval,
+    compare_over_tasks,
+)
+from suite.statistics.sample import Sample, Values
+from suite.statistics.variance import UNASKED, Moments
+
+PRECISE = 1e-13  # of the logarithm of a p
+STEPS = 100  # at most, to find it
+BLOCK = 1 << 21  # differences that are held at once
+
+Samples = Mapping[str, Sample]  # by task
+Couple = tuple[str, str]
+
+
+def compare_many(samples: Mapping[str, Samples], couples: Sequence[Couple]) -> list[Comparison]:
+    """b - a of every couple (a, b), the mean over tasks, as `compare_over_tasks` has it."""
+    return Many(samples).compare(couples)
+
+
+class Many:
+    """Samples of many variants (variant -> task -> sample), to be compared pair by pair."""
+
+    def __init__(self, samples: Mapping[str, Samples]) -> None:
+        self._samples = samples
+        self._place: dict[tuple[str, str], tuple[_Table, int]] = {}
+        alike: dict[Hashable, list[str]] = defaultdict(list)
+        for name, of in samples.items():
+            for task, one in of.items():
+                alike[task, one.seeds, one.items, one.groups, one.limits].append(name)
+        for key, names in alike.items():
+            task = key[0]  # pyright: ignore[reportIndexIssue]
+            table = _Table.of([samples[name][task] for name in names])
+            self._place |= {(task, name): (table, row) for row, name in enumerate(names)}
+
+    def compare(self, couples: Sequence[Couple], tasks: Sequence[str] | None = None) -> list[Comparison]:
+        """b - a of every couple (a, b), the mean over `tasks` (all, if None). UserError as for one pair."""
+        found: dict[int, Comparison] = {}
+        batches: dict[tuple[_Table, ...], list[int]] = defaultdict(list)
+        for at, couple in enumerate(couples):
+            if tables := self._tables(couple, tasks):
+                batches[tables].append(at)
+            else:
+                a, b = (_part(self._samples[name], tasks) for name in couple)
+                found[at] = compare_over_tasks(a, b)
+        for tables, batch in batches.items():
+            names = tasks or list(self._samples[couples[batch[0]][0]])
+            rows = np.array([[[self._place[t, n][1] for n in couples[at]] for at in batch] for t in names])
+            found |= zip(batch, _compared(tables, rows), strict=True)
+        return [found[at] for at in range(len(couples))]
+
+    def alike(self, a: str, b: str, tasks: Sequence[str]) -> bool:
+        """Whether the two have the same seeds and items in these tasks: then they are compared at once."""
+        return bool(self._tables((a, b), tasks))
+
+    def _tables(self, couple: Couple, tasks: Sequence[str] | None) -> tuple[_Table, ...]:
+        """The tables in which both are rows, by task; none where they are not alike in all."""
+        a, b = couple
+        known = [[self._place.get((task, name)) for name in couple] for task in tasks or self._samples[a]]
+        same = all(one and other and one[0] is other[0] for one, other in known)
+        whole = tasks is not None or self._samples[a].keys() == self._samples[b].keys()
+        tables = tuple(one[0] for one, _ in known if one) if same and whole else ()
+        if min((one.seeds for one in tables), default=0) == 1 == min(len(one.group) for one in tables):
+            return ()  # has no interval: the pair by itself says so
+        return tables
+
+
+def _part(samples: Samples, tasks: Sequence[str] | None) -> Samples:
+    return samples if tasks is None else {task: samples[task] for task in tasks}
+
+
+def _compared(tables: Sequence[_Table], rows: Values) -> list[Comparison]:
+    """The comparisons of rows [task, pair, 2] of the tables."""
+    seeds, items = min(table.seeds for table in tables), min(len(table.group) for table in tables)
+    size = max(1, BLOCK // max(table.rest.shape[1] for table in tables))
+    found: list[Comparison] = []
+    for at in range(0, rows.shape[1], size):
+        found += _told(_moments(tables, rows[:, at : at + size]), seeds, items)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """K rows of one task: [K, S, N] values, and what `pulls` makes of them before anything is unasked."""
+
+    key: Hashable  # tables of one key are added item by item
+    values: Values
+    mean: Values  # [K]
+    by_group: Values  # [K, S, G]: the means of the groups, unasked items counted
+    pull: Values  # [K, N]: mean over seeds
+    rest: Values  # [K, S N]: pulls about their means over seeds
+    group: Values  # [N]
+    sizes: Values  # [G]
+    scale: Values  # [G]
+    limits: tuple[float, float] | None
+    unasked: int
+    squares: Values = field(init=False)  # [K]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "squares", np.einsum("ki,ki->k", self.rest, self.rest))
+
+    @property
+    def seeds(self) -> int:
+        """How many."""
+        return self.values.shape[1]
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> _Table:
+        """The table of samples that are alike."""
+        one = samples[0]
+        values = np.stack([sample.values for sample in samples])
+        labels = np.array(one.groups) if one.groups else np.zeros(len(one.items), dtype=int)
+        names, group = np.unique(labels, return_inverse=True)
+        unasked = UNASKED if one.limits and len(one.items) > 1 else 0
+        sizes = np.bincount(group) + 2 * unasked
+        sums = np.stack([values[:, :, group == g].sum(axis=2) for g in range(len(names))], axis=2)
+        by_group = sums / sizes
+        scale = np.sqrt(sizes / np.maximum(sizes - 1, 1)) / (len(names) * sizes)
+        pulled = (values - by_group[:, :, group]) * scale[group]
+        pull = pulled.mean(axis=1)
+        rest = (pulled - pull[:, None]).reshape(len(values), -1)
+        mean = np.array([sample.mean for sample in samples])
+        key = one.items, one.groups, unasked
+        return cls(key, values, mean, by_group, pull, rest, group, sizes, scale, one.limits, unasked)
+
+    def most(self, a: Values, b: Values) -> Values:
+        """[P]: the largest difference that an item can have; infinite without limits."""
+        if not self.limits:
+            return np.full(len(a), np.inf)
+        widest = max(abs(limit) for limit in self.limits)
+        high, low = self.values.max(axis=(1, 2)), self.values.min(axis=(1, 2))
+        if np.all(np.maximum(high[b] - low[a], high[a] - low[b]) <= widest):
+            return np.full(len(a), widest)
+        return np.maximum(widest, np.abs(self.values[b] - self.values[a]).max(axis=(1, 2)))
+
+    def scatter(self, a: Values, b: Values) -> Values:
+        """[P]: the squares of the differences of `rest`, summed; exact where they are small."""
+        both = self.squares[a] + self.squares[b]
+        found = both - 2 * np.einsum("pi,pi->p", self.rest[a], self.rest[b])
+        near = np.flatnonzero(found < 1e-3 * both)
+        gap = self.rest[b[near]] - self.rest[a[near]]
+        found[near] = np.einsum("pi,pi->p", gap, gap)
+        return found
+
+
+def _moments(tables: Sequence[_Table], rows: Values) -> Moments:
+    """The moments of the mean over tables of b - a, for rows [table, pair, 2]; each field is [pair]."""
+    times = 1 / len(tables)
+    zero = np.zeros(rows.shape[1])
+    value, centre, rest, ends = zero.copy(), zero.copy(), zero.copy(), zero.copy()
+    pulls: dict[Hashable, Values] = {}
+    added: dict[Hashable, Values] = {}
+    of: dict[Hashable, _Table] = {}
+    seeds: list[tuple[Values, float]] = []
+    for table, (a, b) in zip(tables, rows.transpose(0, 2, 1), strict=True):
+        count = table.seeds
+        means = table.by_group[b] - table.by_group[a]  # [P, S, G]
+        most = table.most(a, b)
+        by_seed = means.mean(axis=2)
+        value += times * (table.mean[b] - table.mean[a])
+        centre += times * by_seed.mean(axis=1)
+        ends += times * most
+        pulls[table.key] = pulls.get(table.key, 0.0) + times * (table.pull[b] - table.pull[a])
+        if table.unasked:
+            limits = np.stack([-most, most], axis=1)[:, :, None]  # [P, 2, 1]
+            new = (limits - means.mean(axis=1)[:, None]) * table.scale
+            added[table.key] = added.get(table.key, 0.0) + times * new
+        of[table.key] = table
+        if count > 1:
+            seeds.append((times**2 * by_seed.var(axis=1, ddof=1) / count, count - 1.0))
+            extra = 2 * table.unasked * (means.var(axis=1, ddof=1) * table.scale**2).sum(axis=1)
+            rest += times**2 * (table.scatter(a, b) / (count - 1) + extra) / count
+    terms = [term for key, pull in pulls.items() for term in _by_group(of[key], pull, added.get(key))]
+    item, item_df = _joined(terms, zero)
+    seed, seed_df = _joined(seeds, zero)
+    return Moments(value, centre, np.maximum(item - rest, 0), item_df, seed, seed_df, rest, -ends, ends)  # pyright: ignore[reportArgumentType]
+
+
+def _by_group(table: _Table, pull: Values, added: Values | None) -> list[tuple[Values, float]]:
+    """(variance [P], degrees of freedom) that each group's items bring."""
+    found = []
+    for g, size in enumerate(table.sizes):
+        inner = pull[:, table.group == g]
+        squares = np.einsum("pi,pi->p", inner, inner)
+        if added is not None:
+            squares = squares + table.unasked * (added[:, :, g] ** 2).sum(axis=1)
+        if size > 1:
+            found.append((squares, float(size - 1)))
+    return found
+
+
+def _joined(terms: Sequence[tuple[Values, float]], zero: Values) -> tuple[Values, Values]:
+    """`suite.statistics.variance._joined` for each pair."""
+    total = sum((variance for variance, _ in terms), zero)
+    spread = sum((variance**2 / (df + 2) for variance, df in terms), zero)
+    most = sum(df for _, df in terms)
+    some = total > 0
+    df = np.minimum(np.where(some, total, 1.0) ** 2 / np.where(some, spread, 1.0) - 2, most)
+    return np.where(some, total, 0.0), np.where(some, df, most)
+
+
+def _told(found: Moments, seeds: int, items: int) -> list[Comparison]:
+    half, df = _half_width(found), _df(found)
+    low = np.minimum(found.value, np.maximum(found.lowest, found.centre - half))
+    high = np.maximum(found.value, np.minimum(found.highest, found.centre + half))
+    se = half / _edge(df)
+    least = np.where(se > 0, se * special.nctdtrinc(df, 1 - POWER, _edge(df)), 0.0)
+    columns = (one.tolist() for one in (np.asarray(found.value), low, high, se, df, _p(found), least))
+    return [
+        Comparison(Interval(value, below, above, error, free, seeds, items), p, smallest, seeds)
+        for value, below, above, error, free, p, smallest in zip(*columns, strict=True)
+    ]
+
+
+def _half_width(found: Moments, level: Values | float = LEVEL) -> Values:
+    """`suite.statistics.intervals.half_width` for each pair."""
+    seeded = np.asarray(found.seed) > 0
+    edge = _edge(found.item_df, level)
+    alone = edge * np.sqrt(found.item + np.where(seeded, found.rest, 0.0))
+    part, df = np.where(seeded, found.seed, 1.0), np.where(seeded, found.seed_df, 1.0)
+    less = 0.15 / df**2 * np.minimum(level / LEVEL, 1.0)
+    item = edge * np.sqrt(found.item)
+    seed = _edge(df, level) * np.sqrt(part) * (part / (part + found.item)) ** less
+    k = 2 + 10 / df**2
+    most = np.maximum(item, seed)
+    scale = np.where(most > 0, most, 1.0)
+    both = most * ((item / scale) ** k + (seed / scale) ** k) ** (1 / k)
+    return np.where(seeded, np.maximum(both, LEAST * alone), alone)
+
+
+def _df(found: Moments) -> Values:
+    """`suite.statistics.intervals._df` for each pair."""
+    total = np.asarray(found.item + found.seed)
+    by_seed = np.where(total > 0, found.seed**2 / np.where(np.asarray(found.seed) > 0, found.seed_df, 1.0), 0)
+    spread = found.item**2 / np.maximum(found.item_df, 1) + by_seed
+    most = np.maximum(np.maximum(found.item_df, found.seed_df), 1.0)
+    return np.where(total > 0, total**2 / np.where(spread > 0, spread, 1.0), most)
+
+
+def _edge(df: Values | float, level: Values | float = LEVEL) -> Values:
+    return -special.stdtrit(np.maximum(df, 1.0), np.asarray(level) / 2)
+
+
+def _p(found: Moments) -> Values:
+    """The level at which each interval just reaches zero, `RAREST` at the least.
+
+    Sought in its logarithm, by inverse quadratic steps within two ends that hold it, or by halves
+    (Chandrupatla, Advances in Engineering Software 28, 1997), for all pairs together.
+    """
+    far = np.abs(found.centre)
+
+    def beyond(logarithm: Values) -> Values:
+        return _half_width(found, np.exp(logarithm)) - far
+
+    a, b = np.full_like(far, math.log(RAREST)), np.zeros_like(far)
+    at_a, at_b = beyond(a), beyond(b)
+    known = (far == 0) | (at_a <= 0)
+    rare, t = at_a <= 0, np.full_like(far, 0.5)
+    for _ in range(STEPS):
+        x = a + t * (b - a)
+        at_x = beyond(x)
+        same = np.sign(at_x) == np.sign(at_a)
+        c, at_c = np.where(same, a, b), np.where(same, at_a, at_b)
+        b, at_b = np.where(same, b, a), np.where(same, at_b, at_a)
+        a, at_a = x, at_x
+        width = np.abs(b - a)
+        if np.all(known | (width <= PRECISE) | (at_a == 0)):
+            break
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            xi, phi = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
+            step = at_a / (at_b - at_a) * at_c / (at_b - at_c)
+            step += (c - a) / (b - a) * at_a / (at_c - at_a) * at_b / (at_c - at_b)
+            fits = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi) & np.isfinite(step)
+        least = np.minimum(PRECISE / np.maximum(width, PRECISE) / 2, 0.5)
+        t = np.clip(np.where(fits, step, 0.5), least, 1 - least)
+    best = np.exp(np.where(np.abs(at_a) <= np.abs(at_b), a, b))
+    return np.where(far == 0, 1.0, np.where(rare, RAREST, best))
