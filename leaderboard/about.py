@@ -36,7 +36,7 @@ def write(files: Files, site: Site) -> None:
 
 
 def data(site: Site) -> dict[str, Any]:
-    """Every number of the tables and of the cells, unrounded, as plain JSON values; what is absent is null."""
+    """Every number of the tables and of the cells, unrounded, as JSON values; what is absent is null."""
     return finite(
         {
             "version": DATA_VERSION,
@@ -60,7 +60,9 @@ def _board(view: BoardView) -> dict[str, Any]:
         "limit": board.limit,
         "seeds": board.seeds,
         "tasks": list(found.tasks),
-        "recipes": {task: one.model_dump(mode="json") if one else None for task, one in board.recipes.items()},
+        "recipes": {
+            task: one.model_dump(mode="json") if one else None for task, one in board.recipes.items()
+        },
         "reference": found.reference,
         "faults": list(found.faults),
         "rows": [_row(row) for row in view.rows],
@@ -84,7 +86,9 @@ def _row(view: RowView) -> dict[str, Any]:
         "scores": {task: mean and mean.value for task, mean in row.scores.items()},
         "mean_score": row.mean_score,
         "forgetting": _interval(place.forgetting),
-        "forgetting_by_skill": {skill: mean and mean.value for skill, mean in row.forgetting_by_skill.items()},
+        "forgetting_by_skill": {
+            skill: mean and mean.value for skill, mean in row.forgetting_by_skill.items()
+        },
         "regret": _interval(place.regret),
         "front": place.front,
         "learning_rates": row.learning_rates,

@@ -1,4 +1,4 @@
-"""The files of a site: written only where their bytes changed, and data as scripts that a page on disk can load.
+"""The files of a site: written only where their bytes changed; data as scripts that a page on disk can load.
 
 A page that was opened from disk may not fetch, so data come as classic scripts that hand one JSON text over:
 
@@ -58,7 +58,7 @@ class Files:
 
 
 def put(out: Path, path: str, content: bytes) -> None:
-    """Write one file below `out`, whole or not at all, unless it has these bytes. StoreError if it cannot be."""
+    """Write one file below `out`, whole or not at all, unless it has these bytes; StoreError if it cannot."""
     assert _KEY.fullmatch(path), f"{path!r} is no path of a site"
     file = out / path
     try:
@@ -85,7 +85,7 @@ def as_script(key: str, value: Any) -> str:
 
 
 def slug(text: str) -> str:
-    """A name for a file, a link or a key: lower-case letters, digits, '-'; one text has one, always another.
+    """A name for a file, a link or a key: lower-case letters, digits, '-'. Other texts have other names.
 
     What it had to change is told apart by 8 hex digits of the text's SHA-256.
     """

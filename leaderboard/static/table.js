@@ -43,27 +43,7 @@
   }));
   const ranked = rows.filter(({ rank }) => rank >= 1);
 
-  /* A small bar under each interval, on the scale of its column; drawn when its row is first shown. */
-  const DRAWN = "http://www.w3.org/2000/svg";
-  const pen = document.createElementNS(DRAWN, "svg");
-  pen.setAttribute("class", "i");
-  pen.append(document.createElementNS(DRAWN, "path"));
-  const scales = columns.flatMap(({ at, head }) => {
-    if (!head.dataset.scale) return [];
-    const [low, high] = head.dataset.scale.split(" ").map(parseFloat);
-    return [{ at, x: (value) => Math.round(1 + (76 * (value - low)) / (high - low || 1)) }];
-  });
-  const drawBars = (one) => {
-    if (one.drawn) return;
-    one.drawn = true;
-    for (const { at, x } of scales) {
-      const found = numbers(one.row.cells[at]);
-      if (found.length < 3) continue;
-      const bar = pen.cloneNode(true);
-      bar.firstChild.setAttribute("d", `M${x(found[1])} 4H${x(found[2])}M${x(found[0])} 0v8`);
-      one.row.cells[at].append(bar);
-    }
-  };
+  const drawBars = suiteBars(columns, numbers);
 
   /* Sort keys of a column, once: a number where there is one (blank is NaN, always last), else text. */
   const collator = new Intl.Collator("en", { numeric: true });
@@ -144,7 +124,7 @@
   const draw = () => {
     visible = ordered().filter(passes);
     const drawn = visible.slice(0, most);
-    drawn.forEach(drawBars);
+    for (const one of drawn) one.drawn ||= drawBars(one.row);
     body.replaceChildren(...drawn.map(({ row }) => row));
     bracket(drawn);
     more.hidden = drawn.length === visible.length;
@@ -326,18 +306,6 @@
       button.closest("details").open = false;
     });
   }
-
-  /* Menus close by Escape and by a click elsewhere. */
-  const menus = [...document.querySelectorAll("details.menu")];
-  addEventListener("keydown", (event) => {
-    const open = event.key === "Escape" && menus.find((menu) => menu.open);
-    if (!open) return;
-    open.open = false;
-    open.querySelector("summary").focus();
-  });
-  addEventListener("click", (event) => {
-    for (const menu of menus) if (menu.open && !menu.contains(event.target)) menu.open = false;
-  });
 
   /* A click on a number leads to its cells, as the link in its row's last columns does. */
   body.addEventListener("click", (event) => {

@@ -87,9 +87,8 @@ def dead(out: Path, found: dict[str, Page]) -> Iterable[str]:
                 continue
             path, _, place = link.partition("#")
             path = path.partition("?")[0] or name
-            if not (out / path).is_file():
-                yield f"{name}: {link}"
-            elif place and path in found and path not in SCRIPTED and place not in found[path].ids:
+            anchored = place and path in found and path not in SCRIPTED
+            if not (out / path).is_file() or (anchored and place not in found[path].ids):
                 yield f"{name}: {link}"
 
 

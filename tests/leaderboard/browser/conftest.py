@@ -1,6 +1,6 @@
-"""A real browser over the site of the published records. Anything in its console, or any outside request, fails.
+"""A real browser over the site of the published records. A line in its console or an outside request fails.
 
-Without chromium these tests are skipped, unless LORA_SUITE_REQUIRE_BROWSER=1 (CI installs it: apt install chromium).
+Without chromium these tests are skipped, unless LORA_SUITE_REQUIRE_BROWSER=1 (CI installs it).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def url(built: Path) -> Callable[[str], str]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """A function that opens a page in a fresh context (keywords are playwright's: viewport, color_scheme, ...)."""
+    """A function that opens a page in a fresh context; keywords are playwright's (viewport, color_scheme)."""
     faults: list[str] = []
     contexts = []
 

@@ -72,6 +72,8 @@ def test_the_first_screen_answers(open_page: Open, url: Url, width: int, height:
     if width > 1000:
         assert end(".answer-picks dl > div:last-child") < height and end("#board tbody tr") < height
     assert "cannot tell" in page.locator(".verdict").inner_text()
+    bar = page.locator("#board tbody tr").first.locator("td svg path").first
+    assert re.fullmatch(r"M\d+ 4H\d+M\d+ 0v8", bar.get_attribute("d") or "")
 
 
 def test_a_heading_sorts(page: Page, url: Url) -> None:
