@@ -41,6 +41,8 @@ def build(stores: Sequence[Path | str] | Path | str, out: Path | str, workers: i
 
     if out.exists() and not out.is_dir():
         raise StoreError(f"{out} is a file; give a folder for the site")
+    if (out / "records").exists() or out.resolve() in [path.resolve() for path in paths]:
+        raise StoreError(f"{out} holds records; give another folder for the site, such as {out / 'site'}")
     return _build(paths, out, workers or os.cpu_count() or 1)
 
 

@@ -8,29 +8,47 @@ The site keeps no outputs and no per-item losses in memory: they go from the rec
     evaluations[].said     [before, after], the outputs in the same order, null where there are none
     evaluations[].ids      the items' ids, or how many there are where they are 0, 1, 2, ...
 
+    held_out[].nats        the loss of each example, to six significant digits
+
 A number that JSON has no word for is null in a list, and its name ('NaN') as text where it stands alone.
+
+The long lists are written as JSON by themselves (`Json`), and those of the scores before training, which the
+cells of one task share, once.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-from leaderboard.files import as_script, data_path, put, slug
-from leaderboard.site import variant_page
+from leaderboard.files import Json, as_json, as_script, data_path, put, slug, variant_page
 from suite.comparable import recipe_hash
-from suite.record import CurvePoint, Effect, Item, Record, Score, Scores, Source
+from suite.record import (
+    CurvePoint,
+    Effect,
+    EvaluationSettings,
+    HeldOut,
+    Item,
+    Recipe,
+    Record,
+    Score,
+    Scores,
+    Source,
+)
 from suite.words import recipe_line, seeds_line
 
 LONGEST = 20_000  # characters of an output that are kept
 POINTS = 400  # of a training curve
+KEPT = 1_000  # objects whose text is remembered
 _MARKS = {1.0: "1", 0.0: "0", None: "-"}
 
 Facts = dict[str, Any]
+One, Of = TypeVar("One"), TypeVar("Of")
 
 
 def path(record_id: str) -> str:
@@ -40,11 +58,15 @@ def path(record_id: str) -> str:
 
 def write_cell(out: Path, record: Record) -> None:
     """Write the data file of one record. StoreError where it cannot be written."""
-    put(out, path(record.id), as_script(f"cells/{record.id}", facts(record)).encode("ascii"))
+    put(out, path(record.id), as_script(f"cells/{record.id}", _facts(record)).encode("ascii"))
 
 
 def facts(record: Record) -> Facts:
-    """All that a record says, and what follows from it, as JSON values."""
+    """All that a record says, and what follows from it, as a browser finds it."""
+    return json.loads(as_json(_facts(record)))
+
+
+def _facts(record: Record) -> Facts:
     cell = record.cell
     bits = [scores.bits_per_byte if scores else None for scores in _both(record)]
     return {
@@ -61,12 +83,12 @@ def facts(record: Record) -> Facts:
             "settings": texts(cell.variant.settings),
         },
         "task": {**cell.task.model_dump(mode="json"), "label": cell.task.label},
-        "recipe": texts(cell.recipe.model_dump(mode="json")) if cell.recipe else [],
+        "recipe": _settings(cell.recipe) if cell.recipe else [],
         "recipe_line": recipe_line(cell.recipe),
         "recipe_hash": recipe_hash(cell),
         "rate": number(cell.learning_rate),
         "seed": seeds_line(cell) if cell.seed is not None else None,
-        "scoring": texts(cell.evaluation.model_dump(mode="json")),
+        "scoring": _settings(cell.evaluation),
         "search": record.search and record.search.model_dump(mode="json"),
         "gain": number(record.gain),
         "score": number(record.score),
@@ -108,12 +130,40 @@ def texts(values: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def curve(points: Sequence[CurvePoint]) -> list[list[float | None]]:
+def _settings(part: Recipe | EvaluationSettings) -> Json:
+    """The texts of what many cells share."""
+    key = part.model_dump_json()
+    if (found := _shared.get(key)) is None:
+        found = Json(as_json(texts(part.model_dump(mode="json"))))
+        _keep(_shared, key, found)
+    return found
+
+
+def curve(points: Sequence[CurvePoint]) -> Json:
     """[phase, step, loss, rate], to six digits; of a long curve `POINTS` even steps with both ends."""
     if len(points) > POINTS:
         last = len(points) - 1
         points = [points[round(at * last / (POINTS - 1))] for at in range(POINTS)]
-    return [[one.phase, one.step, _digits(one.loss), _digits(one.learning_rate)] for one in points]
+    every = [value for one in points for value in (one.phase, one.step, one.loss, one.learning_rate)]
+    return _numbers(every, ["[%d,%d,%.6g,%.6g]"] * len(points))
+
+
+def _series(values: Sequence[float]) -> Json:
+    """A list of numbers, to six digits."""
+    return _numbers(values, ["%.6g"] * len(values))
+
+
+def _numbers(values: Sequence[float | None], form: Sequence[str]) -> Json:
+    """A list of numbers in this form, null where JSON has no word for one."""
+    text = f"[{','.join(form)}]"
+    try:
+        if math.isfinite(sum(values)):  # pyright: ignore[reportArgumentType]
+            return Json(text % tuple(values))
+    except (TypeError, OverflowError):  # one is None, or all are too large to be added up
+        pass
+    return Json(
+        re.sub(r"-?(inf|nan)", "null", text % tuple(math.nan if one is None else one for one in values))
+    )
 
 
 def _finite(values: Sequence[float | None]) -> list[float | None]:
@@ -140,7 +190,6 @@ def _held_out(record: Record) -> list[Facts]:
     found = []
     for name in names:
         held = [scores.held_out.get(name) if scores else None for scores in _both(record)]
-        known = [one for one in held if one]
         losses = [scores.log_loss.get(name) if scores else None for scores in _both(record)]
         shares = [one.accuracy if one else None for one in held]
         found.append(
@@ -150,11 +199,28 @@ def _held_out(record: Record) -> list[Facts]:
                 "change": _change(losses),
                 "accuracy": [number(value) for value in shares],
                 "accuracy_change": _change(shares, 100),
-                "tokens": known[-1].tokens if known else [],
-                "nats": [_finite(one.nats) if one else None for one in held],
+                **_examples(*held),
             }
         )
     return found
+
+
+class _Examples(NamedTuple):
+    tokens: list[int]
+    text: Json  # of the tokens
+    nats: Json
+
+
+def _examples(before: HeldOut | None, after: HeldOut | None) -> Facts:
+    """How many tokens each held-out example has, and its loss before and after."""
+    first = _remembered(
+        before, lambda one: _Examples(one.tokens, Json(as_json(one.tokens)), _series(one.nats))
+    )
+    tokens = after.tokens if after else []
+    return {
+        "tokens": first.text if first and (not after or first.tokens == tokens) else tokens,
+        "nats": [first and first.nats, after and _series(after.nats)],
+    }
 
 
 def _evaluations(record: Record) -> list[Facts]:
@@ -177,7 +243,6 @@ def _evaluations(record: Record) -> list[Facts]:
 def _evaluation(pair: Sequence[Score | None]) -> Facts:
     known = [one for one in pair if one]
     values = [one.value if one else None for one in pair]
-    ids, sides = aligned([one.items if one else [] for one in pair])
     return {
         "metric": known[-1].metric,
         "n": known[-1].n,
@@ -189,10 +254,35 @@ def _evaluation(pair: Sequence[Score | None]) -> Facts:
             for name in dict.fromkeys(name for one in reversed(known) for name in one.metrics)
         ],
         "batch_changes": [number(one.batch_changes) if one else None for one in pair],
+        **_outcomes(*pair),
+    }
+
+
+class _Outcomes(NamedTuple):
+    ids: tuple[str, ...]
+    short: Json
+    right: Json
+    said: Json
+
+
+def _outcomes(before: Score | None, after: Score | None) -> Facts:
+    """What was asked, what was right and what was said, before and after."""
+    first = _remembered(before, _all_of)
+    if first and after and first.ids == names(after.items):
+        right, said = [first.right, marks(after.items)], [first.said, _said(after.items)]
+        return {"ids": first.short, "right": right, "said": said}
+    ids, sides = aligned([one.items if one else [] for one in (before, after)])
+    return {
         "ids": short(ids),
-        "right": [marks(side) if one else None for one, side in zip(pair, sides, strict=True)],
+        "right": [marks(side) if one else None for one, side in zip((before, after), sides, strict=True)],
         "said": [_said(side) for side in sides],
     }
+
+
+def _all_of(score: Score) -> _Outcomes:
+    ids = list(names(score.items))
+    every = short(ids), marks(score.items), _said(score.items)
+    return _Outcomes(tuple(ids), *(Json(as_json(one)) for one in every))
 
 
 def aligned(sides: Sequence[Sequence[Item]]) -> tuple[list[str], list[Sequence[Item | None]]]:
@@ -217,6 +307,8 @@ def _counted(count: int) -> list[str]:
 
 def marks(items: Iterable[Item | None]) -> str | list[float | None]:
     """What was right: a character an item, or numbers where there is more than right and wrong."""
+    if isinstance(items, Marked):
+        return items.outcomes.decode()
     values = [item.correct if item else None for item in items]
     try:
         return "".join([_MARKS[value] for value in values])
@@ -226,10 +318,32 @@ def marks(items: Iterable[Item | None]) -> str | list[float | None]:
 
 def _said(items: Iterable[Item | None]) -> list[Any] | None:
     """The outputs; of a very long one [its beginning, its length]."""
+    if isinstance(items, Marked):
+        return None
     found: list[Any] = [item.response if item else None for item in items]
-    if not any(one is not None for one in found):
+    if found.count(None) == len(found):
         return None
     return [one if one is None or len(one) <= LONGEST else [one[:LONGEST], len(one)] for one in found]
+
+
+_shared: dict[str, Json] = {}  # what many cells have in common, by its content
+_known: dict[tuple[int, type], tuple[Any, Any]] = {}  # what was made of an object, with the object
+
+
+def _remembered(one: One | None, make: Callable[[One], Of]) -> Of | None:
+    """What is made of this very object, which the cells of one task share; None of None."""
+    if one is None:
+        return None
+    if (found := _known.get((id(one), type(one)))) is None:
+        found = one, make(one)
+        _keep(_known, (id(one), type(one)), found)
+    return found[1]
+
+
+def _keep(known: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(known) >= KEPT:
+        known.clear()
+    known[key] = value
 
 
 def _effect(effect: Effect | None) -> Facts | None:

@@ -12,13 +12,19 @@ import json
 import math
 import os
 import re
+import secrets
+import stat
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from suite.store import StoreError
 
 _LONGEST = 60  # characters of a slug
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_PART = f"part {secrets.token_hex(16)}"  # stands for a part while the rest is written; no record can know it
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 
 
@@ -51,25 +57,40 @@ class Files:
         self.written.add(path)
 
     def prune(self, old: Iterable[str]) -> None:
-        """Remove files of an earlier build that this one did not write."""
-        for path in set(old) - self.written:
+        """Remove files of an earlier build that this one did not write, and cells of one that was stopped."""
+        found = {f"data/cells/{file.name}" for file in (self.out / "data" / "cells").glob("*.js")}
+        for path in {*old, *found} - self.written:
             if _KEY.fullmatch(path):
                 (self.out / path).unlink(missing_ok=True)
 
 
 def put(out: Path, path: str, content: bytes) -> None:
-    """Write one file below `out`, whole or not at all, unless it has these bytes; StoreError if it cannot."""
+    """Write one file below `out`, whole or not at all, unless it has these bytes. Else StoreError."""
     assert _KEY.fullmatch(path), f"{path!r} is no path of a site"
-    file = out / path
+    folder, _, name = f"{out}/{path}".rpartition("/")
+    file, beside = f"{folder}/{name}", f"{folder}/.{name}.{os.getpid()}.tmp"
     try:
-        if file.is_file() and file.stat().st_size == len(content) and file.read_bytes() == content:
+        if _size(file) == len(content) and Path(file).read_bytes() == content:
             return
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        beside.write_bytes(content)
-        beside.replace(file)
+        try:
+            handle = os.open(beside, _NEW, 0o666)
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)
+            handle = os.open(beside, _NEW, 0o666)
+        with open(handle, "wb") as stream:
+            stream.write(content)
+        os.replace(beside, file)
     except OSError as error:
         raise StoreError(f"{file}: cannot be written ({error.strerror or error})") from None
+
+
+def _size(file: str) -> int | None:
+    """How long a file is; None where there is none."""
+    try:
+        seen = os.stat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return seen.st_size if stat.S_ISREG(seen.st_mode) else None
 
 
 def data_path(key: str) -> str:
@@ -77,13 +98,38 @@ def data_path(key: str) -> str:
     return f"data/{key}.js"
 
 
+@dataclass(frozen=True)
+class Json:
+    """A part of a JSON value that is JSON already: ASCII, without control characters."""
+
+    text: str
+
+
+def as_json(value: Any) -> str:
+    """A JSON value, with parts that are `Json`, as JSON without spaces."""
+    parts: list[str] = []
+
+    def part(one: object) -> str:
+        if not isinstance(one, Json):
+            raise TypeError(f"{type(one).__name__} is no JSON value")
+        parts.append(one.text)
+        return _PART
+
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, default=part)
+    if not parts:
+        return text
+    first, *others = text.split(f'"{_PART}"')
+    return first + "".join([one for both in zip(parts, others, strict=True) for one in both])
+
+
 def as_script(key: str, value: Any) -> str:
     """A JSON value as a script that holds nothing but one string: no text in it can end that string."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    quoted = json.dumps(text).replace("<", "\\u003c")
-    return f"suiteData({json.dumps(key)},{quoted});\n"
+    text = as_json(value)  # ASCII without control characters, so there is little to escape
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("<", "\\u003c")
+    return f'suiteData({json.dumps(key)},"{quoted}");\n'
 
 
+@lru_cache(maxsize=4096)
 def slug(text: str) -> str:
     """A name for a file, a link or a key: lower-case letters, digits, '-'. Other texts have other names.
 
@@ -94,6 +140,11 @@ def slug(text: str) -> str:
         return plain
     told = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{plain.strip('-')}-{told}".strip("-")
+
+
+def variant_page(name: str) -> str:
+    """The page of a variant, by its name."""
+    return f"variant-{slug(name)}.html"
 
 
 def finite(value: Any) -> Any:

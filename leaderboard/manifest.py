@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from suite.described import GROUP, SWITCH
 from suite.rejected import Rejected
 
 CACHE = ".cache.json"
@@ -28,8 +29,8 @@ _ROOT = Path(__file__).parent.parent
 _CODE = ("leaderboard", "suite", "variants")
 _DATA = {"published", "__pycache__"}  # folders of the code that are no code
 _LIBRARIES = (
-    *("altair", "jinja2", "markupsafe", "numpy", "pydantic", "pydantic-core", "pyyaml", "scipy"),
-    "vl-convert-python",
+    *("altair", "huggingface-hub", "jinja2", "markupsafe", "numpy", "pydantic", "pydantic-core", "pyyaml"),
+    *("scipy", "vl-convert-python"),
 )
 _DEEPEST = 4  # levels below a path: folders of stores, a store, its records
 
@@ -99,6 +100,9 @@ def _libraries() -> Iterator[str]:
             yield f"{name} {metadata.version(name)}"
         except metadata.PackageNotFoundError:
             yield f"no {name}"
+    yield f"plugins {os.environ.get(SWITCH)}"  # what pages say of a variant is read from its source
+    for one in sorted(metadata.entry_points(group=GROUP)):
+        yield f"{one.name} {one.value} {one.dist and one.dist.version}"
 
 
 def _code() -> Iterator[str]:
@@ -116,7 +120,7 @@ def _files(path: str, levels: int) -> Iterator[tuple[object, ...]]:
     try:
         with os.scandir(path) as found:
             inner = [one for one in found if not one.name.startswith(".")]
-        if os.path.lexists(os.path.join(path, CACHE)):
+        if levels < _DEEPEST and os.path.lexists(os.path.join(path, CACHE)):
             return
         for one in inner:
             if one.is_dir(follow_symlinks=False):

@@ -14,6 +14,7 @@ from typing import Any
 from leaderboard.best import Beside
 from leaderboard.pages import absent, points
 from leaderboard.site import RowView
+from suite.refs import rank_of
 from suite.standings import Place
 from suite.statistics import Interval
 from suite.words import count, outcome, rate
@@ -144,8 +145,7 @@ def cells(row: RowView) -> Cell:
 
 def setting(row: RowView) -> Cell:
     """The adapter rank."""
-    found = row.place.row.settings.get("rank")
-    return plain(found, str) if isinstance(found, int | float) else Cell(adapter_rank(row) or absent())
+    return plain(rank_of(row.place.row.settings), str)
 
 
 def settings(row: RowView) -> Cell:
@@ -156,9 +156,9 @@ def settings(row: RowView) -> Cell:
 
 
 def adapter_rank(row: RowView) -> str:
-    """The setting called rank, '' where there is none."""
-    found = row.place.row.settings.get("rank")
-    return str(found) if isinstance(found, int | float | str) else ""
+    """The rank among the settings, '' where there is none."""
+    found = rank_of(row.place.row.settings)
+    return "" if found is None else str(found)
 
 
 def size_class(row: RowView) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard.files import slug
+from leaderboard.files import variant_page as variant_page
 from suite.reading import Kept as Entry
 from suite.reading import Reading, Rejected
 from suite.record import Record
@@ -84,8 +85,10 @@ class Site:
 
     @property
     def newest(self) -> str | None:
-        """When the newest record was made, as it says itself."""
-        return max((e.record.provenance.created or "" for e in self.entries), default="") or None
+        """When the newest record was made, as it says itself, in UTC."""
+        times = [entry.record.provenance.instant for entry in self.entries]
+        newest = max(filter(None, times), default=None)
+        return newest and newest.isoformat(timespec="seconds")
 
 
 def site(reading: Reading) -> Site:
@@ -95,11 +98,6 @@ def site(reading: Reading) -> Site:
     found.sort(key=lambda board: (-len(board.ranked), -sum(len(r.entries) for r in board.rows), board.id))
     first = [_at(board, "index.html") for board in found[:1]]
     return Site((*first, *found[1:]), reading.kept, reading.superseded, reading.rejected)
-
-
-def variant_page(name: str) -> str:
-    """The page of a variant, by its name."""
-    return f"variant-{slug(name)}.html"
 
 
 def cell_link(record_id: str) -> str:

@@ -16,7 +16,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from suite import statistics
 from suite.comparable import board_key, recipe_key
@@ -260,8 +259,5 @@ def _day(record: Record) -> str:
 
 def _instant(record: Record) -> str | None:
     """When a record was made, in UTC; None where it does not say, or says what is no time."""
-    try:
-        found = datetime.fromisoformat(record.provenance.created or "")
-        return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC).isoformat(timespec="seconds")
-    except (ValueError, OverflowError):
-        return None
+    found = record.provenance.instant
+    return found and found.isoformat(timespec="seconds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,6 +38,15 @@ class Provenance(Fact):
     settings: dict[str, str] = Field(
         default_factory=dict, description="of the worker: what decides whether a run can be repeated in bits"
     )
+
+    @property
+    def instant(self) -> datetime | None:
+        """`created` in UTC; None where it is not said, or no date of ISO 8601."""
+        try:
+            found = datetime.fromisoformat(self.created or "")
+            return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
 
 
 class Overlap(Fact):

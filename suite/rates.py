@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from suite.record import Record, TaskRef, VariantRef
+from suite.refs import rank_of
 from suite.seeds import digest
 from suite.tuning import key
 
@@ -43,7 +44,7 @@ class Curve:
     @property
     def rank(self) -> int | None:
         """The rank among the settings, if there is one."""
-        found = self.variant.settings.get("rank")
+        found = rank_of(self.variant.settings)
         return found if isinstance(found, int) else None
 
     @property

@@ -28,7 +28,7 @@ from suite.rejected import Rejected as Rejected
 from suite.slim import Curve, Pool, packed, slim, unpacked
 from suite.store import StoreError, id_in, load
 
-CHUNK = 16  # cells that a process reads before it hands them over
+CHUNK = 48  # cells that a process reads before it hands them over
 WORTH = 150  # cells that are worth a process of their own: starting one takes most of a second
 _DEEPEST = 2  # levels of folders below the one given, in which stores are looked for
 _FIRST = ("verified", "community", None)
@@ -281,4 +281,6 @@ def _chunk(cells: Sequence[_Cell]) -> bytes:
     assert _reader is not None, "this process was not started to read"
     found = [_cell(files, _reader) for _, files in cells]
     gc.collect(0)  # what a rejected file's exceptions left
-    return packed(found)
+    content = packed(found)
+    _reader.pool.forget()
+    return content

@@ -7,7 +7,7 @@ disagree with the scores it comes from. What was not measured, or what a source 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -17,6 +17,9 @@ from suite.origin import Fact as Fact
 from suite.origin import Overlap as Overlap
 from suite.origin import Provenance as Provenance
 from suite.origin import Source as Source
+from suite.refs import BaseRef as BaseRef
+from suite.refs import TaskRef as TaskRef
+from suite.refs import VariantRef as VariantRef
 from suite.spent import Cost as Cost
 from suite.spent import Latency as Latency
 from suite.spent import StepFlops as StepFlops
@@ -86,38 +89,6 @@ class Scores(Fact):
         default_factory=dict,
         description="'validation', 'test': what `log_loss` is made of, example by example",
     )
-
-
-class VariantRef(Fact):
-    """A method of fine-tuning with all its settings, as the registry can rebuild it."""
-
-    name: str
-    settings: dict[str, Any]
-    revision: int | None = Field(description="of our implementation; null for what others ran")
-
-
-class TaskRef(Fact):
-    """A task and the digest of the data it really read."""
-
-    name: str
-    source: str = Field(
-        description="'pocket', or the training set ('gsm8k', 'own'); 'elsewhere' where others read the data"
-    )
-    revision: int | None
-    digest: str
-
-    @property
-    def label(self) -> str:
-        """Name and training set in short: 'math:gsm8k'; the name alone where there is but one set."""
-        alone = self.source in ("pocket", "elsewhere", self.name)
-        return self.name if alone else f"{self.name}:{self.source}"
-
-
-class BaseRef(Fact):
-    """A base model: how it was named and the digest of its weights and tokenizer."""
-
-    name: str
-    digest: str = Field(description="'unknown' where a source does not say")
 
 
 class Recipe(Fact):

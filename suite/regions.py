@@ -23,13 +23,13 @@ from suite.best_rate import Best, best
 from suite.comparable import board_key, recipe_key
 from suite.errors import UserError
 from suite.record import BaseRef, Cell, Recipe, Record
+from suite.refs import RANKS
 from suite.seeds import digest
 from suite.standings import WHOLE
 from suite.statistics import LEVEL, Comparison, Sample
 
 GAIN_MARGIN = 2.0  # points
 LOSS_MARGIN = 0.02  # of full fine-tuning's held-out loss
-RANKS = ("rank", "r")  # what the settings of a variant call it
 SCALES = ("alpha", "lora_alpha")
 
 Quantity = Literal["gain", "loss"]

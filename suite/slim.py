@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, TypeVar
 
+from suite.marked import OUTCOMES, Marked, Table, fit
 from suite.origin import Fact, Overlap, Source
 from suite.parsing import KEPT
 from suite.record import (
@@ -35,6 +36,7 @@ POINTS = 60  # of a curve
 TEXT = 2_000  # characters of a free text; the cell's own file has all of it
 NOTES = 100
 FIELDS = 1_000  # of a source
+ITEMS, FACTS = 100_000, 10_000  # that a process which only reads remembers
 _SHARED = (BaseRef, EvaluationSettings, Overlap, Recipe, Search, TaskRef, VariantRef)  # alike in many records
 _NEW, _SET = object.__new__, object.__setattr__
 
@@ -48,6 +50,8 @@ class Pool:
     def __init__(self) -> None:
         self._items: dict[tuple[str, float | None], Item] = {}
         self._lists: dict[tuple[str, bytes], list[Any]] = {}
+        self._tables: dict[tuple[str, ...], Table] = {}
+        self._marked: dict[tuple[int, bytes], Marked] = {}
         self._facts: dict[tuple[type, str], Fact] = {}
         self._last: dict[int, tuple[Scores, Scores]] = {}
 
@@ -60,10 +64,34 @@ class Pool:
 
     def items(self, items: Sequence[Item]) -> list[Item]:
         """These items without their responses."""
+        if isinstance(items, Marked):
+            return self.marked(items.ids, items.outcomes)
         known = self._items
         keys = [(one.id, one.correct) for one in items]
+        if all(correct in OUTCOMES for _, correct in keys) and fit(ids := tuple(name for name, _ in keys)):
+            return self.marked(ids, bytes([OUTCOMES[correct] for _, correct in keys]))  # pyright: ignore[reportArgumentType]
         found = [known.get(key) or self.item(*key) for key in keys]
         return self._lists.setdefault(("items", _digest("Q", map(id, found))), found)
+
+    def marked(self, ids: tuple[str, ...], outcomes: bytes) -> Marked:
+        """The items of these names and outcomes."""
+        if (table := self._tables.get(ids)) is None:
+            table = self._tables[ids] = Table(*([self.item(one, is_) for one in ids] for is_ in (0.0, 1.0)))
+        key = id(table), outcomes
+        if (found := self._marked.get(key)) is None:
+            found = self._marked[key] = table.items(outcomes)
+        return found
+
+    def forget(self) -> None:
+        """Let go of lists, which are most of it, and of what they are made from if there is much of that."""
+        self._lists.clear()
+        self._marked.clear()
+        if len(self._items) > ITEMS:
+            self._items.clear()
+            self._tables.clear()
+            self._last.clear()
+        if len(self._facts) > FACTS:
+            self._facts.clear()
 
     def before(self, scores: Scores) -> Scores:
         """The scores before training, slim. Those of many records are one object, see `suite.parsing`."""
@@ -84,7 +112,7 @@ class Pool:
 
     def made(self, kind: type[Fact], fields: dict[str, Any], given: set[str]) -> Fact:
         """A fact from its parts, as they were unpacked."""
-        if kind is Score:
+        if kind is Score and not isinstance(fields["items"], Marked):
             fields["items"] = self.items(fields["items"])
         elif kind is HeldOut:
             fields["nats"] = self.numbers(fields["nats"], "d")
@@ -189,6 +217,10 @@ def _item(name: str, correct: float | None) -> Item:  # a name in a pickle; `_Un
     raise NotImplementedError
 
 
+def _marked(ids: tuple[str, ...], outcomes: bytes) -> Marked:
+    raise NotImplementedError
+
+
 def _fact(kind: type[Fact], fields: dict[str, Any], given: set[str]) -> Fact:
     raise NotImplementedError
 
@@ -197,6 +229,8 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is Item:
             return _item, (obj.id, obj.correct)
+        if isinstance(obj, Marked):
+            return _marked, (obj.ids, obj.outcomes)
         if isinstance(obj, Fact):
             return _fact, (type(obj), obj.__dict__, obj.__pydantic_fields_set__)
         return NotImplemented
@@ -205,7 +239,7 @@ class _Pickler(pickle.Pickler):
 class _Unpickler(pickle.Unpickler):
     def __init__(self, content: bytes, pool: Pool) -> None:
         super().__init__(io.BytesIO(content))
-        self._own = {"_item": pool.item, "_fact": pool.made}
+        self._own = {"_item": pool.item, "_marked": pool.marked, "_fact": pool.made}
 
     def find_class(self, module: str, name: str, /) -> Any:
         return (

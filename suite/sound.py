@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from suite.facts import visible
+from suite.marked import LONGEST_NAME, Marked
 from suite.origin import Fact, Source
 from suite.record import HeldOut, Record, Score, Scores
 
-LONGEST_NAME = 500  # characters
 MOST_EVALUATIONS = 1_000
 DEEPEST = 20  # levels of a setting
 LARGEST_NUMBER = 1e100  # what a float32 computes ends at 3.4e38; squares and sums of this are still finite
@@ -34,13 +34,16 @@ _TAKEN = {  # every object of a browser has these, so what is found there by nam
 _LISTS = {"items", "curve", "held_out"}  # looked at below, item by item
 
 
-def fault(record: Record) -> str | None:
-    """Why this record cannot be used, in one printable line; None if it can."""
+def fault(record: Record, good: Scores | None = None) -> str | None:
+    """Why this record cannot be used, in one printable line; None if it can.
+
+    `good` are scores that were found to have no fault: that object is not looked at again.
+    """
     try:
-        _look(record, "", text=False, open_=False, depth=0)
+        _look(record, "", text=False, open_=False, depth=0, good=good)
         _cell(record)
         for part, scores in (("before", record.before), ("after", record.after)):
-            if scores is not None:
+            if scores is not None and scores is not good:
                 _scores(part, scores)
         _curve(record)
     except _Fault as found:
@@ -52,7 +55,7 @@ class _Fault(Exception):
     pass
 
 
-def _look(value: Any, place: str, text: bool, open_: bool, depth: int) -> None:
+def _look(value: Any, place: str, text: bool, open_: bool, depth: int, good: Scores | None = None) -> None:
     """Raise _Fault for the first value, however deep, that is no name, no number or no count."""
     if value is None or isinstance(value, bool):
         return
@@ -74,7 +77,7 @@ def _look(value: Any, place: str, text: bool, open_: bool, depth: int) -> None:
         for name, one in pairs:
             if not fact and not _usual(name):
                 _look(name, f"{place}'s names", text, open_, depth)
-            if _usual(one) or (fact and name in _LISTS):
+            if one is good or _usual(one) or (fact and name in _LISTS):
                 continue
             free = isinstance(one, Source)
             words, wide = (text or free, open_ or free)
@@ -132,10 +135,13 @@ def _scores(part: str, scores: Scores) -> None:
 
 def _items(place: str, score: Score) -> None:
     """Items are named once, and right by a share of 0 to 1."""
+    if not score.items or isinstance(score.items, Marked):  # which are so by what they are
+        return
     ids = [item.id for item in score.items]
-    if len(set(ids)) < len(ids):
+    names = set(ids)
+    if len(names) < len(ids):
         raise _Fault(f"{place}: names an item twice")
-    if ids and max(map(len, ids)) > LONGEST_NAME:
+    if len(max(names, key=len)) > LONGEST_NAME:
         raise _Fault(f"{place}: an item's name of more than {LONGEST_NAME} characters")
     outcomes = {item.correct for item in score.items}
     for outcome in outcomes - {0.0, 1.0, None}:
@@ -163,6 +169,8 @@ def _curve(record: Record) -> None:
 
 def _series(place: str, values: list[float]) -> None:
     """Losses are of a size that can be summed, or NaN, or infinite."""
+    if values and min(values) >= -LARGEST_NUMBER and max(values) <= LARGEST_NUMBER:
+        return  # a NaN at the front would be both, and is not; one behind it hides no other number
     for value in values:
         if abs(value) > LARGEST_NUMBER and math.isfinite(value):
             raise _Fault(f"{place}: {value}; expected a number of at most {LARGEST_NUMBER:g}")

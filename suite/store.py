@@ -19,7 +19,7 @@ import tempfile
 import time
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ValidationError
 
@@ -183,8 +183,9 @@ def load(file: Path, parser: Parser | None = None) -> Record:
 
     What can be read is what a page can show: see `suite.sound`. Many are read faster by one `parser`.
     """
+    parser = parser or Parser()
     try:
-        record = (parser or Parser()).record(_content(file))
+        record = parser.record(_content(file))
     except ValidationError as error:
         raise StoreError(visible(reason(error))) from None
     try:
@@ -194,8 +195,9 @@ def load(file: Path, parser: Parser | None = None) -> Record:
         raise StoreError(visible(f"scores before and after do not match (no {error})")) from None
     except (ValueError, RecursionError):  # integers of thousands of digits, lists in lists in lists
         raise StoreError("a cell whose settings cannot be written as JSON") from None
-    if why := sound.fault(record):
+    if why := sound.fault(record, parser.looked_at(record.before)):
         raise StoreError(why)
+    parser.good(record.before)
     if not (record.id == id_ == id_in(file.name)):
         raise StoreError(
             f"holds the record {printable(record.id, 40)} of the cell {id_}; "
@@ -216,7 +218,7 @@ def _content(file: Path, most: int | None = None) -> str:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise StoreError("cannot be read (not a file)")
             packed = file.name.endswith(_PACKED)
-            found = (gzip.GzipFile(fileobj=stream) if packed else stream).read(most + 1)
+            found = _unpacked(stream, most + 1) if packed else stream.read(most + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise StoreError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if len(found) > most:
@@ -225,6 +227,22 @@ def _content(file: Path, most: int | None = None) -> str:
         return found.decode()
     except UnicodeDecodeError as error:
         raise StoreError(f"not UTF-8 text (byte {error.start})") from None
+
+
+def _unpacked(stream: BinaryIO, most: int) -> bytes:
+    """The first `most` bytes of a gzip file; OSError, EOFError or zlib.error if it is none.
+
+    At once where it is as files of a store are, which is quicker; else by the library, which knows all kinds.
+    """
+    unzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        found = unzip.decompress(stream.read(most), most)
+        if unzip.eof and not unzip.unused_data:
+            return found
+    except zlib.error:
+        pass
+    stream.seek(0)
+    return gzip.GzipFile(fileobj=stream).read(most)
 
 
 def text_of(file: Path, most: int | None = None) -> str:

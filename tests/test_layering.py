@@ -34,16 +34,15 @@ NAMES = {
     *("lora", "rslora", "lora-plus", "lora-fa", "dora", "pissa", "milora", "olora"),
     *("qlora", "qpissa", "loftq"),
     *("eva", "lora-ga", "corda", "vera", "lora-xs", "lori", "lori-d", "lori-s", "random-mask", "fullft"),
-    *("eva", "lora-ga", "corda", "vera", "lora-xs", "random-mask"),
     *("math", "code", "instruct"),
 }
 WRAPS_PEFT = {"peft_adapter.py", "peft_fields.py"}
 OPENED_TO_THE_PAGE = {  # what is known of records without running anything
-    *("suite.record", "suite.origin", "suite.spent", "suite.store", "suite.reading", "suite.badge"),
-    *("suite.summary", "suite.standings", "suite.skills", "suite.compare", "suite.comparable", "suite.parts"),
-    *("suite.tuning", "suite.rates", "suite.optimum", "suite.regions", "suite.history", "suite.statistics"),
-    *("suite.rejected", "suite.outside_scores", "suite.best_rate", "suite.slim"),
-    *("suite.prompts", "suite.described", "suite.exports", "suite.words", "suite.seeds", "suite.errors"),
+    *("suite.record", "suite.refs", "suite.origin", "suite.spent", "suite.store", "suite.reading"),
+    *("suite.rejected", "suite.summary", "suite.standings", "suite.skills", "suite.compare", "suite.parts"),
+    *("suite.comparable", "suite.tuning", "suite.rates", "suite.optimum", "suite.best_rate", "suite.regions"),
+    *("suite.history", "suite.outside_scores", "suite.statistics", "suite.prompts", "suite.described"),
+    *("suite.exports", "suite.words", "suite.seeds", "suite.errors"),
 }
 
 

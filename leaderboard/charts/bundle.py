@@ -6,6 +6,7 @@ It is 0.9 MB and takes seconds to put together, so it is kept while the versions
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,11 +22,16 @@ def write(files: Files) -> None:
     if _is_ours(files.out / PATH):
         files.keep(PATH)
         return
+    files.text(PATH, _script())
+
+
+@cache
+def _script() -> str:
     import vl_convert
 
     text = vl_convert.javascript_bundle(SNIPPET, vl_version=VEGA_LITE)
     body = f"(() => {{\n{text}\n}})();\n"
-    files.text(PATH, head(body.encode()) + body)
+    return head(body.encode()) + body
 
 
 def head(body: bytes) -> str:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from suite.errors import UserError
-from suite.exports.models import Model, moment
+from suite.exports.models import Model
 from suite.record import Record, Score
 from suite.words import rate, seeds_line
 
@@ -58,7 +58,7 @@ def files(models: Sequence[Model], known: Benchmarks = BENCHMARKS) -> dict[str, 
         for score in _scores(record):
             if score.evaluation in known and math.isfinite(score.value):
                 dataset, task = known[score.evaluation]
-                made = moment(record)
+                made = record.provenance.instant
                 entry = EvalResultEntry(
                     dataset_id=dataset,
                     task_id=task,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from suite.record import Record
 from suite.seeds import digest
@@ -27,17 +27,8 @@ class Model:
     @property
     def made(self) -> datetime | None:
         """When the newest of them was made; None where one does not say."""
-        times = [moment(record) for record in self.cells]
+        times = [record.provenance.instant for record in self.cells]
         return max(filter(None, times)) if all(times) else None
-
-
-def moment(record: Record) -> datetime | None:
-    """When a record was made, in UTC; None where it says no date that can be read."""
-    try:
-        found = datetime.fromisoformat(record.provenance.created or "")
-        return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def all_models(records: Iterable[Record]) -> list[Model]:

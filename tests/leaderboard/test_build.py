@@ -193,6 +193,32 @@ def test_a_store_without_records_and_a_missing_one_are_errors(tmp_path: Path) ->
     assert not (tmp_path / "site").exists()
 
 
+@pytest.mark.parametrize("out", ["store", "."])
+def test_a_site_is_not_written_among_records(tmp_path: Path, out: str) -> None:
+    Store(tmp_path / "store").write(examples()[0])
+    with pytest.raises(StoreError, match=r"holds records; give another folder for the site"):
+        build(tmp_path if out == "." else tmp_path / "store", tmp_path / out)
+    assert [one.name for one in tmp_path.iterdir()] == ["store"]
+
+
+def test_cells_of_a_build_that_was_stopped_do_not_stay(tmp_path: Path) -> None:
+    left = tmp_path / "site" / "data" / "cells" / "feedfacefeedface.js"
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    _site(tmp_path, examples()[:1])
+    assert not left.exists()
+
+
+def test_the_newest_record_is_told_by_time_and_not_by_spelling(tmp_path: Path) -> None:
+    first, second, third = examples()[:3]
+    times = ("2026-01-02T23:30:00-05:00", "2026-01-03T01:00:00+00:00", "zzz")
+    made = [
+        one.model_copy(update={"provenance": one.provenance.model_copy(update={"created": created})})
+        for one, created in zip((first, second, third), times, strict=True)
+    ]
+    assert "Newest record: 2026-01-03T04:30:00+00:00." in (_site(tmp_path, made) / "index.html").read_text()
+
+
 def test_a_hundred_records_cost_little_more_than_one(tmp_path: Path) -> None:
     took = []
     for seeds in (1, 101):
