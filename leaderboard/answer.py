@@ -144,15 +144,11 @@ def _headline(board: BoardView, found: Tiers, pairs: Pairs) -> Said:
         return best, " is the best guess, but the data cannot tell it from ", *listed(others), "."
     near = [row for row in found.behind if not beats(pairs, best, row)]
     if near:
-        return (
-            best,
-            " is the best guess: it alone is behind nobody, though it cannot be told from ",
-            *listed(near),
-            ".",
-        )
+        why = "" if found.open else " it alone is behind nobody, though"
+        return best, f" is the best guess:{why} it cannot be told from ", *listed([*near, *found.open]), "."
     if found.open:
         return best, " gained most. Beside it only results too noisy to tell are not ruled out."
-    return best, ": it gained more than every other method, beyond doubt."
+    return best, f": it gained more than every other {'ranked ' * bool(unranked(board))}method, beyond doubt."
 
 
 def _sure(board: BoardView, found: Tiers, pairs: Pairs) -> list[Said]:
@@ -163,7 +159,7 @@ def _sure(board: BoardView, found: Tiers, pairs: Pairs) -> list[Said]:
         apart = sum(pair.verdict != "cannot tell" for pair in pairs.values())
         risk = "(at most 5 % risk of any wrong claim)"
         said.append((f"{apart} of {numbered(len(pairs), 'pair')} of methods told apart {risk}.",))
-        sizes = sorted(pair.comparison.detectable for pair in pairs.values())
+        sizes = sorted(pair.visible for pair in pairs.values())
         span = f" ({sizes[0]:.1f} to {sizes[-1]:.1f}, by pair)" if len(sizes) > 1 else ""
         said.append(
             (f"This budget sees a difference of {median(sizes):.1f} points in 8 of 10 repetitions{span}.",)
@@ -172,8 +168,16 @@ def _sure(board: BoardView, found: Tiers, pairs: Pairs) -> list[Said]:
         best, near = found.best, found.tied[1]
         pair = pairs[frozenset((best.label, near.label))]
         apart = interval(difference(pairs, best, near))
-        seen = f": {apart}. From {pair.comparison.detectable:.1f} on it would be seen."
+        seen = f": {apart}. From {pair.visible:.1f} on it would be seen."
         said.append((near, " beside ", best, seen))
+    if missing := unranked(board):
+        said.append(("Not ranked, and not in this answer: ", *listed(missing), "."))
+    for row in found.tied:
+        ends = row.place.row.statuses
+        if lost := sum(ends.values()) - ends.get("ok", 0):
+            said.append(
+                (f"{lost} of {sum(ends.values())} runs of ", row, " did not finish; its gain is of the rest.")
+            )
     if gain_of(found.best).low <= 0:
         said.append(("Not sure whether ", found.best, " gains anything: its interval reaches zero."))
     if board.standings.board.seeds == 1:
@@ -194,6 +198,11 @@ def _behind(found: Tiers, pairs: Pairs) -> Said:
     if len(found.behind) > NAMED:
         said.append(f" and {len(found.behind) - NAMED} more")
     return tuple(said)
+
+
+def unranked(board: BoardView) -> list[RowView]:
+    """The rows without a rank that are not a ranked method's own cells at documented rates."""
+    return [row for row in board.rows if row.place.rank is None and row.place.row.kind != "default"]
 
 
 def budget(board: BoardView) -> tuple[str, ...]:

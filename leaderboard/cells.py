@@ -19,22 +19,22 @@ cells of one task share, once.
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from leaderboard.files import Json, as_json, as_script, data_path, put, slug, variant_page
+from leaderboard.numbers import digits, finite, numbers, remembered, series, settings
+from leaderboard.numbers import number as number
+from leaderboard.numbers import texts as texts
 from suite.comparable import recipe_hash
+from suite.marked import Marked, names
 from suite.record import (
     CurvePoint,
     Effect,
-    EvaluationSettings,
     HeldOut,
     Item,
-    Recipe,
     Record,
     Score,
     Scores,
@@ -44,11 +44,9 @@ from suite.words import recipe_line, seeds_line
 
 LONGEST = 20_000  # characters of an output that are kept
 POINTS = 400  # of a training curve
-KEPT = 1_000  # objects whose text is remembered
 _MARKS = {1.0: "1", 0.0: "0", None: "-"}
 
 Facts = dict[str, Any]
-One, Of = TypeVar("One"), TypeVar("Of")
 
 
 def path(record_id: str) -> str:
@@ -83,12 +81,12 @@ def _facts(record: Record) -> Facts:
             "settings": texts(cell.variant.settings),
         },
         "task": {**cell.task.model_dump(mode="json"), "label": cell.task.label},
-        "recipe": _settings(cell.recipe) if cell.recipe else [],
+        "recipe": settings(cell.recipe) if cell.recipe else [],
         "recipe_line": recipe_line(cell.recipe),
         "recipe_hash": recipe_hash(cell),
         "rate": number(cell.learning_rate),
         "seed": seeds_line(cell) if cell.seed is not None else None,
-        "scoring": _settings(cell.evaluation),
+        "scoring": settings(cell.evaluation),
         "search": record.search and record.search.model_dump(mode="json"),
         "gain": number(record.gain),
         "score": number(record.score),
@@ -116,62 +114,13 @@ def _facts(record: Record) -> Facts:
     }
 
 
-def number(value: float | None) -> float | str | None:
-    """A number alone: itself, or its name where JSON has no word for it."""
-    if value is None or math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-def texts(values: dict[str, Any]) -> list[list[str]]:
-    """Names and values as a reader sees them, whatever they are: a browser must not round a long number."""
-    return [
-        [str(name), value if isinstance(value, str) else json.dumps(value)] for name, value in values.items()
-    ]
-
-
-def _settings(part: Recipe | EvaluationSettings) -> Json:
-    """The texts of what many cells share."""
-    key = part.model_dump_json()
-    if (found := _shared.get(key)) is None:
-        found = Json(as_json(texts(part.model_dump(mode="json"))))
-        _keep(_shared, key, found)
-    return found
-
-
 def curve(points: Sequence[CurvePoint]) -> Json:
     """[phase, step, loss, rate], to six digits; of a long curve `POINTS` even steps with both ends."""
     if len(points) > POINTS:
         last = len(points) - 1
         points = [points[round(at * last / (POINTS - 1))] for at in range(POINTS)]
     every = [value for one in points for value in (one.phase, one.step, one.loss, one.learning_rate)]
-    return _numbers(every, ["[%d,%d,%.6g,%.6g]"] * len(points))
-
-
-def _series(values: Sequence[float]) -> Json:
-    """A list of numbers, to six digits."""
-    return _numbers(values, ["%.6g"] * len(values))
-
-
-def _numbers(values: Sequence[float | None], form: Sequence[str]) -> Json:
-    """A list of numbers in this form, null where JSON has no word for one."""
-    text = f"[{','.join(form)}]"
-    try:
-        if math.isfinite(sum(values)):  # pyright: ignore[reportArgumentType]
-            return Json(text % tuple(values))
-    except (TypeError, OverflowError):  # one is None, or all are too large to be added up
-        pass
-    return Json(
-        re.sub(r"-?(inf|nan)", "null", text % tuple(math.nan if one is None else one for one in values))
-    )
-
-
-def _finite(values: Sequence[float | None]) -> list[float | None]:
-    return [value if value is not None and math.isfinite(value) else None for value in values]
-
-
-def _digits(value: float | None) -> float | None:
-    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
+    return numbers(every, ["[%d,%d,%.6g,%.6g]"] * len(points))
 
 
 def _change(pair: Sequence[float | None], times: float = 1.0) -> float | str | None:
@@ -213,13 +162,11 @@ class _Examples(NamedTuple):
 
 def _examples(before: HeldOut | None, after: HeldOut | None) -> Facts:
     """How many tokens each held-out example has, and its loss before and after."""
-    first = _remembered(
-        before, lambda one: _Examples(one.tokens, Json(as_json(one.tokens)), _series(one.nats))
-    )
+    first = remembered(before, lambda one: _Examples(one.tokens, Json(as_json(one.tokens)), series(one.nats)))
     tokens = after.tokens if after else []
     return {
         "tokens": first.text if first and (not after or first.tokens == tokens) else tokens,
-        "nats": [first and first.nats, after and _series(after.nats)],
+        "nats": [first and first.nats, after and series(after.nats)],
     }
 
 
@@ -267,7 +214,7 @@ class _Outcomes(NamedTuple):
 
 def _outcomes(before: Score | None, after: Score | None) -> Facts:
     """What was asked, what was right and what was said, before and after."""
-    first = _remembered(before, _all_of)
+    first = remembered(before, _all_of)
     if first and after and first.ids == names(after.items):
         right, said = [first.right, marks(after.items)], [first.said, _said(after.items)]
         return {"ids": first.short, "right": right, "said": said}
@@ -313,7 +260,7 @@ def marks(items: Iterable[Item | None]) -> str | list[float | None]:
     try:
         return "".join([_MARKS[value] for value in values])
     except KeyError:
-        return _finite(values)
+        return finite(values)
 
 
 def _said(items: Iterable[Item | None]) -> list[Any] | None:
@@ -326,26 +273,6 @@ def _said(items: Iterable[Item | None]) -> list[Any] | None:
     return [one if one is None or len(one) <= LONGEST else [one[:LONGEST], len(one)] for one in found]
 
 
-_shared: dict[str, Json] = {}  # what many cells have in common, by its content
-_known: dict[tuple[int, type], tuple[Any, Any]] = {}  # what was made of an object, with the object
-
-
-def _remembered(one: One | None, make: Callable[[One], Of]) -> Of | None:
-    """What is made of this very object, which the cells of one task share; None of None."""
-    if one is None:
-        return None
-    if (found := _known.get((id(one), type(one)))) is None:
-        found = one, make(one)
-        _keep(_known, (id(one), type(one)), found)
-    return found[1]
-
-
-def _keep(known: dict[Any, Any], key: Any, value: Any) -> None:
-    if len(known) >= KEPT:
-        known.clear()
-    known[key] = value
-
-
 def _effect(effect: Effect | None) -> Facts | None:
     """How far the adapter moves logits, and what each weight change is: [weight, norm, ranks]."""
     if effect is None:
@@ -353,8 +280,8 @@ def _effect(effect: Effect | None) -> Facts | None:
     deltas = []
     for name, norm in effect.delta_norms.items():
         rank = effect.ranks.get(name)
-        ranks = [rank.numeric, _digits(rank.stable), rank.ninety, rank.full] if rank else None
-        deltas.append([name, _digits(norm), ranks])
+        ranks = [rank.numeric, digits(rank.stable), rank.ninety, rank.full] if rank else None
+        deltas.append([name, digits(norm), ranks])
     return {
         "from_base": number(effect.from_base),
         "from_start": number(effect.from_start),

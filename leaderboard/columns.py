@@ -48,7 +48,7 @@ def _scale(board: BoardView) -> Scale:
 def _ranks(board: BoardView, beside: Mapping[str, Beside | None]) -> list[Column]:
     found: list[Column] = []
     if board.ranked:
-        hint = "1 + how many are better beyond doubt; shared by those that cannot be told apart"
+        hint = "1 + how many are better beyond doubt"
         found.append(Column("rank", "Rank", "n", hint, shown.rank, UP))
     if board.standings.board.scores_only:
         show = number(lambda row: row.place.row.mean_score, score)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 from urllib.parse import urlencode
 
 from leaderboard import best, charts, exports
 from leaderboard.answer import Tiers, answer, tiers
 from leaderboard.columns import columns
+from leaderboard.compare import compared
 from leaderboard.files import Files
 from leaderboard.navigation import frame
 from leaderboard.pages import render
@@ -19,17 +21,26 @@ from leaderboard.site import BoardView, RowView, Site
 from suite.statistics import Pair
 from suite.words import recipe_line
 
+NO_RANK = "none"  # the value of that filter for rows without an adapter rank
 TIES = 40  # pairs that the page explains one by one, those of neighbours first
 
 
 @dataclass(frozen=True)
+class Look:
+    """How a reader looks closer at two rows: the page that compares them ('' if it does not), the command."""
+
+    href: str
+    command: str
+
+
+@dataclass(frozen=True)
 class Tie:
-    """Two ranked rows that cannot be told apart, and the page that compares them."""
+    """Two ranked rows that cannot be told apart, and where they are compared."""
 
     a: RowView
     b: RowView
     pair: Pair
-    href: str
+    look: Look
 
 
 def write(files: Files, site: Site) -> None:
@@ -42,7 +53,8 @@ def page(site: Site, board: BoardView) -> str:
     """The front page of one board."""
     found = tiers(board)
     whole = board.standings.board
-    ties = _ties(board)
+    there = {row.key for row in compared(board)}
+    ties = _ties(board, there)
     shown = columns(board, _beside(board))
     devices = sorted({device for row in board.rows for device in row.cost.devices})
     return render(
@@ -52,7 +64,8 @@ def page(site: Site, board: BoardView) -> str:
         whole=whole,
         answer=answer(board, found, best.beside_best(best.forgetting(board, found.tied), lower=True)),
         forest=_forest(found),
-        why={row.key: compare_link(board, found.best, row) for row in found.tied if found.best},
+        why={row.key: closer(board, there, found.best, row) for row in found.tied if found.best},
+        compared=len(there),
         badges=_badges(board),
         columns=shown,
         rows=[
@@ -115,6 +128,8 @@ def _facts(board: BoardView, found: Tiers) -> list[dict[str, Any]]:
             else "",
             "badges": [] if uniform else sorted({entry.badge for entry in row.entries if entry.badge}),
             "cells": f"{row.href}#{board.id}-{row.key}",
+            "size": size_class(row),
+            "setting": adapter_rank(row) or NO_RANK,
         }
         for row in board.rows
     ]
@@ -137,7 +152,7 @@ def _filters(board: BoardView) -> dict[str, list[tuple[str, str]]]:
             for key, name in kinds.items()
             if any((row.place.row.kind or "plain") == key for row in rows)
         ],
-        "setting": [(one or "none", one or "no rank") for one in settings],
+        "setting": [(one or NO_RANK, one or "no rank") for one in settings],
         "size": [(name, f"{name} %") for _, name in SIZES if any(size_class(row) == name for row in rows)],
         "task": [(task, task) for task in board.standings.board.recipes],
     }
@@ -157,7 +172,7 @@ def _bases(site: Site, board: BoardView) -> list[BoardView]:
     return same if len(same) > 1 else []
 
 
-def _ties(board: BoardView) -> list[Tie]:
+def _ties(board: BoardView, there: Set[str]) -> list[Tie]:
     """Every pair that cannot be told apart, neighbours by mean gain first."""
     rows = sorted(board.ranked, key=lambda row: -(row.place.gain.value if row.place.gain else 0.0))
     at = {row.label: number for number, row in enumerate(rows)}
@@ -165,10 +180,12 @@ def _ties(board: BoardView) -> list[Tie]:
     for pair in board.standings.ties:
         first, second = sorted((at[pair.a], at[pair.b]))
         a, b = rows[first], rows[second]
-        found.append((second - first, first, Tie(a, b, pair, compare_link(board, a, b))))
+        found.append((second - first, first, Tie(a, b, pair, closer(board, there, a, b))))
     return [tie for _, _, tie in sorted(found, key=lambda one: one[:2])]
 
 
-def compare_link(board: BoardView, a: RowView, b: RowView) -> str:
-    """The page that compares two rows of a board."""
-    return f"compare.html?{urlencode({'board': board.id, 'a': a.key, 'b': b.key})}"
+def closer(board: BoardView, there: Set[str], a: RowView, b: RowView) -> Look:
+    """Where two rows of a board are compared; `there` are the keys of those that the page compares."""
+    query = urlencode({"board": board.id, "a": a.key, "b": b.key})
+    command = f"suite compare {quote(a.label)} {quote(b.label)}"
+    return Look(f"compare.html?{query}" if {a.key, b.key} <= there else "", command)

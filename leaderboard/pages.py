@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from leaderboard.text import HIDDEN
 from suite import words
 
 POLICY = (
@@ -16,11 +17,10 @@ POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 STATIC = Path(__file__).parent / "static"
-_DIRECTIONS = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029\ufeff"
 _VISIBLE: dict[int, str] = {
-    **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"},
-    **{code: "\N{REPLACEMENT CHARACTER}" for code in [0x7F, *range(0x80, 0xA0), *map(ord, _DIRECTIONS)]},
+    code: chr(0x2400 + code) if code < 0x20 else "\N{REPLACEMENT CHARACTER}" for code in HIDDEN
 }
+_SIZES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -43,10 +43,8 @@ def size(count: int | None) -> str:
     """Bytes in the unit that a reader compares by: KiB, MiB, GiB."""
     if count is None:
         return absent()
-    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if count >= unit:
-            return f"{count / unit:.3g} {name}" if count < 1000 * unit else f"{count / unit:,.0f} {name}"
-    return f"{count} B"
+    number, unit = words.scaled(count, _SIZES)
+    return f"{number} {unit or 'B'}"
 
 
 def absent() -> str:
@@ -72,7 +70,6 @@ def _environment() -> Environment:
         "score": _or_absent(words.score),
         "count": _or_absent(words.count),
         "rate": _or_absent(words.rate),
-        "rates": words.rates,
         "duration": _or_absent(words.duration),
         "outcome": words.outcome,
         "size": size,

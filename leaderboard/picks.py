@@ -14,6 +14,8 @@ from leaderboard.said import Pairs, Said, beats, gain_of, interval, listed
 from leaderboard.site import BoardView, RowView
 from suite.words import count, duration
 
+CLOSE = 0.25  # of a time: what else a machine does moves it by more than methods of one kind differ
+
 
 @dataclass(frozen=True)
 class Pick:
@@ -57,6 +59,7 @@ def picks(tied: Sequence[RowView], forgetting: Beside | None) -> list[Pick]:
             lambda row: row.cost.devices,
             "ran on {} devices",
             lambda row: duration(row.cost.train_s),
+            close=CLOSE,
         ),
     ]
 
@@ -84,11 +87,21 @@ def _one_way(
     ways: Callable[[RowView], tuple[str, ...]],
     unlike: str,
     show: Callable[[RowView], str],
+    close: float = 0.0,
 ) -> Pick:
-    """The least of what was measured in one way; where it was not, that it cannot be said."""
+    """The least of what was measured in one way; that it cannot be said where it was not, or for less than
+    `close` of it."""
     every = sorted({way for row in rows for way in ways(row)})
     if len(every) > 1:
         return Pick(question, ("cannot be said",), (unlike.format(len(every)),))
+    known = {row.label: found for row in rows if (found := value(row)) is not None}
+    if len(rows) > 1 and len(known) == len(rows):
+        if not all(ways(row) for row in rows):
+            return Pick(question, ("cannot be said",), ("some do not say how it was measured",))
+        ordered = sorted(rows, key=lambda row: (known[row.label], row.label))
+        if known[ordered[1].label] < (1 + close) * known[ordered[0].label]:
+            ends = f"{show(ordered[0])} to {show(ordered[-1])}"
+            return Pick(question, ("too close to say",), (f"{ends}, on a machine that may be shared",))
     return _least(question, rows, value, show)
 
 

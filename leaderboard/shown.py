@@ -21,7 +21,7 @@ from suite.words import count, outcome, rate
 
 LONGEST = 160  # characters of settings
 WIDTH = 78  # pixels of an interval bar
-SIZES = ((0.001, "<0.1"), (0.01, "0.1-1"), (0.1, "1-10"), (math.inf, ">10"))  # % of the model; table.js too
+SIZES = ((0.001, "<0.1"), (0.01, "0.1-1"), (0.1, "1-10"), (math.inf, ">10"))  # % of the model
 Show = Callable[[RowView], "Cell"]
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from suite.errors import UserError
+from suite.keys import content_key
 from suite.record import Cell, Recipe, Record
 from suite.seeds import digest
 from suite.words import title
@@ -26,6 +27,8 @@ UNKNOWN = "unknown"
 NAMED = 4  # differences that an error names
 
 Facts = dict[str, Any]
+_recipes: dict[str, str] = {}  # keys that were worked out, by what they are made of
+_boards: dict[tuple[object, ...], str] = {}
 
 
 def recipe_hash(cell: Cell) -> str | None:
@@ -51,13 +54,25 @@ def ingredients(cell: Cell) -> Facts:
 
 def recipe_key(cell: Cell) -> str:
     """The recipe without its data, in the arithmetic that it computes in: equal for variants of one run."""
-    return digest(_training(cell.recipe))
+    known = content_key(cell.recipe)
+    if known not in _recipes:
+        _recipes[known] = digest(_training(cell.recipe))
+    return _recipes[known]
 
 
 def board_key(cell: Cell) -> str:
     """Track, base, evaluation but for the task's own, and fixed seeds: equal for all cells of one board."""
-    facts = _of_board(cell)
-    return digest({**facts, "base": facts["base"].content})
+    known = (
+        cell.track,
+        content_key(cell.base),
+        content_key(cell.evaluation),
+        cell.data_seed,
+        cell.adapter_seed,
+    )
+    if known not in _boards:
+        facts = _of_board(cell)
+        _boards[known] = digest({**facts, "base": facts["base"].content})
+    return _boards[known]
 
 
 def differences(a: Cell, b: Cell) -> list[str]:
@@ -189,7 +204,7 @@ def _task(record: Record) -> tuple[str, str]:
 
 
 def _variant(record: Record) -> str:
-    return digest(record.cell.variant.model_dump(mode="json"))
+    return content_key(record.cell.variant)
 
 
 def _tasks(records: Iterable[Record]) -> str:

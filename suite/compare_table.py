@@ -44,8 +44,8 @@ def sentences(one: Versus) -> list[str]:
         if line.verdict == "cannot tell":
             least = _size(line, line.comparison.detectable)
             told.append(
-                f"{where}: cannot tell apart; a difference of {least} {unit} or more would have been seen in "
-                "80 % of repetitions"
+                f"{where}: cannot tell apart; a difference of {least} {unit} or more, looked at alone, would "
+                "have been seen in 80 % of repetitions"
             )
         else:
             told.append(f"{where}: {one.b} is {line.verdict} by {_size(line, abs(change.value))} {unit}")

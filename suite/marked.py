@@ -1,7 +1,7 @@
 """Lists of items that are right or wrong, with names and outcomes beside them.
 
-A store of 10,000 cells has millions of outcomes, of a few thousand items. What looks at all of them looks at the
-names, which many lists share, and at one byte an item; looking at each item in memory takes ten times as long.
+A store of 10,000 cells has millions of outcomes, of a few thousand items. What looks at all of them looks at
+the names, which many lists share, and at one byte an item: to look up each item in memory takes much longer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PLACES = bytes.maketrans(b"01", b"\0\1")
 
 
 class Marked(list[Item]):
-    """Items without responses, each right (1.0) or wrong (0.0), as `Table.items` makes them; not to be changed.
+    """Items without responses, right (1.0) or wrong (0.0), as `Table.items` makes them; not to be changed.
 
     `ids` are their names, all different and not too long; `outcomes` are b"1" for right and b"0" for wrong.
     """

@@ -147,5 +147,5 @@ def _filled(scores: Scores | None, lists: list[list[Item]]) -> bool:
     waiting = {f"{_DRAWN}{at}": items for at, items in enumerate(lists)}
     for score in every:
         if len(score.items) == 1 and (items := waiting.pop(score.items[0].id, None)) is not None:
-            score.__dict__["items"] = items  # a new object, which nobody else has yet
+            object.__setattr__(score, "items", items)  # a new object, which nobody else has yet
     return not waiting

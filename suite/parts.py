@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from suite.keys import content_key
 from suite.record import Record, TaskRef
-from suite.seeds import digest
 from suite.tuning import Choice, choose, searches
 
 Kind = Literal["tuned", "default"]
@@ -16,7 +16,7 @@ Kind = Literal["tuned", "default"]
 
 def task_key(task: TaskRef) -> str:
     """What tells one task from another."""
-    return digest(task.model_dump(mode="json"))
+    return content_key(task)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def parts(members: Sequence[Record]) -> list[Part]:
     """The cells of each row: by variant, and tuned or default, or by rate where a task met several."""
     by_variant: dict[str, list[Record]] = defaultdict(list)
     for record in members:
-        by_variant[digest(record.cell.variant.model_dump(mode="json"))].append(record)
+        by_variant[content_key(record.cell.variant)].append(record)
     parts: list[Part] = []
     for cells in by_variant.values():
         parts += _searched([record for record in cells if record.search])

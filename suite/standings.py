@@ -56,7 +56,7 @@ class Standings:
     def ties(self) -> tuple[Pair, ...]:
         """The pairs that cannot be told apart, the least noticeable difference first."""
         tied = [pair for pair in self.pairs if pair.verdict == "cannot tell"]
-        return tuple(sorted(tied, key=lambda pair: (pair.comparison.detectable, pair.a, pair.b)))
+        return tuple(sorted(tied, key=lambda pair: (pair.visible, pair.a, pair.b)))
 
 
 def standings(records: Iterable[Record]) -> list[Standings]:
@@ -79,7 +79,7 @@ def _standings(board: Board, known: Mapping[str, Record]) -> Standings:
         for row in rivals
         if tasks and all(task in gains[row.label] for task in tasks)
     }
-    ranked = _pairable(ranked, faults)
+    ranked = _pairable(_repeated(ranked, faults), faults)
     ranking = statistics.ranks(ranked) if ranked else None
     rank = {each.variant: each.rank for each in ranking.standings} if ranking else {}
     reference = _reference(rivals, ranked)
@@ -123,9 +123,26 @@ def _gains(
 
 
 def _shared(tasks: Iterable[str], gains: Sequence[Mapping[str, Sample]]) -> list[str]:
-    """The tasks that are ranked by: those of two rows or more, or of the only row that there is."""
-    least = min(2, len([one for one in gains if one]))
+    """The tasks that are ranked by: those of half of the rows, and of two where there are two."""
+    rows = len([one for one in gains if one])
+    least = max(min(2, rows), (rows + 1) // 2)
     return [task for task in tasks if least and sum(task in one for one in gains) >= least]
+
+
+def _repeated(
+    ranked: Mapping[str, Mapping[str, Sample]], faults: list[str]
+) -> dict[str, Mapping[str, Sample]]:
+    """The rows of two seeds or more on every task, where any has: one seed says nothing of others."""
+    once = {
+        label: sorted(task for task, sample in samples.items() if len(sample.seeds) < 2)
+        for label, samples in ranked.items()
+    }
+    if all(once.values()):
+        return dict(ranked)
+    for label, tasks in once.items():
+        if tasks:
+            faults.append(f"{label} is not ranked: one finished seed on {', '.join(tasks)}, others have more")
+    return {label: samples for label, samples in ranked.items() if not once[label]}
 
 
 def _pairable(

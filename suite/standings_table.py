@@ -114,7 +114,7 @@ def notes(one: Standings, most: int | None, name: Show = str, said: Show = str) 
         difference = points(pair.comparison.interval.value)
         lines.append(
             f"{name(pair.b)} - {name(pair.a)}: {difference}, cannot tell; with this budget a difference of "
-            f"{pair.comparison.detectable:.1f} is seen in 80 % of repetitions."
+            f"{pair.visible:.1f} is seen in 80 % of repetitions."
         )
     if most is not None and len(ties) > most:
         lines.append(f"{len(ties) - most} more pairs cannot be told apart.")

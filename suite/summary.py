@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.comparable import board_key, recipe_key
+from suite.keys import content_key
 from suite.parts import Kind, Part, parts
-from suite.record import BaseRef, Recipe, Record, TaskRef, VariantRef
+from suite.record import BaseRef, Recipe, Record
 from suite.seeds import digest
 from suite.words import rates
 
@@ -132,16 +133,12 @@ def rows(records: Iterable[Record]) -> list[SummaryRow]:
 def task_labels(records: Iterable[Record]) -> dict[str, str]:
     """Record id -> short name of its task; two of one name (other rows or revision) stay apart."""
     found = {record.id: record.cell.task for record in records}
-    tasks = {_key(task): task for task in found.values()}
+    tasks = {content_key(task): task for task in found.values()}
     sources = Counter(name for name, _ in {(task.name, task.source) for task in tasks.values()})
     labels = _told_apart(
         {key: task.name if sources[task.name] == 1 else task.label for key, task in tasks.items()}
     )
-    return {name: labels[_key(task)] for name, task in found.items()}
-
-
-def _key(part: BaseRef | TaskRef | VariantRef | Recipe | None) -> str:
-    return digest(part.model_dump(mode="json") if part else None)
+    return {name: labels[content_key(task)] for name, task in found.items()}
 
 
 def _told_apart(names: dict[str, str]) -> dict[str, str]:
@@ -186,11 +183,11 @@ def _board(members: Sequence[Record]) -> Board:
 
 def _variant_labels(members: Sequence[Record]) -> dict[str, str]:
     """A name for each variant: its source's own, or with the settings that tell it from its namesakes."""
-    variants = {_key(record.cell.variant): record.cell.variant for record in members}
+    variants = {content_key(record.cell.variant): record.cell.variant for record in members}
     names: dict[str, str] = {}
     for record in members:
         if record.source and record.source.label:
-            names.setdefault(_key(record.cell.variant), record.source.label)
+            names.setdefault(content_key(record.cell.variant), record.source.label)
     for key, variant in variants.items():
         if key in names:
             continue
@@ -209,7 +206,7 @@ def _variant_labels(members: Sequence[Record]) -> dict[str, str]:
 def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], part: Part) -> SummaryRow:
     cells = part.cells
     variant = cells[0].cell.variant
-    names = {_key(record.cell.task): tasks[record.id] for record in cells}
+    names = {content_key(record.cell.task): tasks[record.id] for record in cells}
     done = [record for record in cells if record.status == "ok"]
     by_task = {task: [one for one in done if tasks[one.id] == task] for task in board.recipes}
     gains = {task: _mean(one.gain for one in ones) for task, ones in by_task.items()}
@@ -221,7 +218,7 @@ def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], part: Part
         track=board.track,
         base=board.base.name,
         variant=variant.name,
-        label=labels[_key(variant)] + (DEFAULT if part.kind == "default" else ""),
+        label=labels[content_key(variant)] + (DEFAULT if part.kind == "default" else ""),
         kind=part.kind,
         trials=dict(sorted(Counter(record.status for record in part.trials).items(), key=_ok_first)),
         added=sum(one.search is not None and one.search.role == "edge" for one in part.trials),
@@ -248,7 +245,7 @@ def _row(board: Board, labels: dict[str, str], tasks: dict[str, str], part: Part
 
 def _rate(record: Record, part: Part) -> float | None:
     """The rate of a cell; None in the tuned row where nobody won."""
-    choice = part.choices.get(_key(record.cell.task)) if part.kind == "tuned" else None
+    choice = part.choices.get(content_key(record.cell.task)) if part.kind == "tuned" else None
     return record.cell.learning_rate if choice is None else choice.rate
 
 

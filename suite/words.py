@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from suite.record import Cell, Recipe
 
 ABSENT = "-"
+_THOUSANDS = ((1e9, "B"), (1e6, "M"), (1e3, "K"))
 
 
 def points(value: float | None) -> str:
@@ -17,7 +20,10 @@ def points(value: float | None) -> str:
 
 def nats(value: float | None) -> str:
     """A change of a loss, with its sign: '-0.412'."""
-    return ABSENT if value is None else f"{value:+.3f}"
+    if value is None:
+        return ABSENT
+    rounded = round(value, 3)
+    return f"{rounded:+.3f}" if rounded else "0.000"
 
 
 def score(value: float | None) -> str:
@@ -29,10 +35,26 @@ def count(value: int | None) -> str:
     """A number of things, short: '73.7K'."""
     if value is None:
         return ABSENT
-    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return str(value)
+    number, unit = scaled(value, _THOUSANDS)
+    return f"{number}{unit}"
+
+
+def scaled(value: float, units: Sequence[tuple[float, str]]) -> tuple[str, str]:
+    """A number in the largest of `units` that it reaches, to three digits, and the name of that unit.
+
+    `units` are (size, name), the largest first.
+    What rounds to a thousand of a unit is one of the next where that is a thousand too ('1M', not '1e+03K');
+    else it is written out ('1,010' KiB). The name is '' where it reaches none.
+    """
+    for at, (size, name) in enumerate(units):
+        if value < size:
+            continue
+        if float(f"{value / size:.3g}") < 1000:
+            return f"{value / size:.3g}", name
+        if at and units[at - 1][0] == 1000 * size:
+            return f"{value / units[at - 1][0]:.3g}", units[at - 1][1]
+        return f"{value / size:,.0f}", name
+    return str(value), ""
 
 
 def duration(seconds: float | None) -> str:

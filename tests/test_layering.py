@@ -42,7 +42,7 @@ OPENED_TO_THE_PAGE = {  # what is known of records without running anything
     *("suite.rejected", "suite.summary", "suite.standings", "suite.skills", "suite.compare", "suite.parts"),
     *("suite.comparable", "suite.tuning", "suite.rates", "suite.optimum", "suite.best_rate", "suite.regions"),
     *("suite.history", "suite.outside_scores", "suite.statistics", "suite.prompts", "suite.described"),
-    *("suite.exports", "suite.words", "suite.seeds", "suite.errors"),
+    *("suite.exports", "suite.marked", "suite.words", "suite.seeds", "suite.errors"),
 }
 
 

@@ -10,7 +10,7 @@ What other pages use:
     {% block scripts %}<script src="static/charts.js"></script>{% endblock %}        after core.js
 
 `ChartRef.kind` of a board's pictures: plane, gains, skills, rates, pairs, curves, parameters, memory, time,
-ranks. A figure that a script adds later is drawn once it was handed to `suiteCharts.watch(figure)`.
+ranks.
 
 Pictures are drawn for the first BOARDS boards of a site, so that their number is bounded; others have none.
 """

@@ -6,8 +6,6 @@ values as text, but reads a field's name as a path and an expression as code, so
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import re
@@ -17,16 +15,14 @@ from typing import Any
 
 from leaderboard.charts import svg, theme
 from leaderboard.files import Files
+from leaderboard.text import HIDDEN, csv_line
 
 Row = dict[str, Any]
 _FIELD = re.compile(r"[a-z][a-z0-9_]*")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DIGITS = 6  # significant, of every number that is drawn
 _LONGEST = 80  # characters of a text in a picture
-_HIDDEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufffe\uffff]"
-)
-_FORMULA = ("=", "+", "-", "@")
+_SHOWN = dict.fromkeys([*HIDDEN, *map(ord, "\n\t")], "\N{REPLACEMENT CHARACTER}")
 
 
 @dataclass(frozen=True)
@@ -101,12 +97,8 @@ def as_json(spec: Mapping[str, Any]) -> str:
 def as_csv(rows: Sequence[Row]) -> str:
     """The rows as CSV, all fields of them; a text that a spreadsheet would take for a formula gets a '."""
     fields = list(dict.fromkeys(key for row in rows for key in row))
-    made = io.StringIO()
-    writer = csv.writer(made, lineterminator="\n")
-    writer.writerow(fields)
-    for row in rows:
-        writer.writerow([_harmless(row.get(field)) for field in fields])
-    return made.getvalue()
+    lines = [fields, *([row.get(field) for field in fields] for row in rows)]
+    return "".join(f"{csv_line(line)}\n" for line in lines)
 
 
 def clean(text: str) -> str:
@@ -153,9 +145,5 @@ def _value(value: Any) -> Any:
 
 
 def _text(text: str, longest: int) -> str:
-    plain = _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
+    plain = text.translate(_SHOWN)
     return plain if len(plain) <= longest else plain[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
-
-
-def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -23,7 +23,7 @@ Found = Sequence[tuple[RowView, Interval]]
 
 def gains(board: BoardView, series: Series) -> Picture | None:
     """The gain on each task; None where none is known."""
-    tasks = _panels({task for row in series.rows for task, gain in row.place.gains.items() if gain})
+    tasks = sorted({task for row in series.rows for task, gain in row.place.gains.items() if gain})
     found = {
         task: [(row, gain) for row in series.rows if (gain := row.place.gains.get(task)) is not None]
         for task in tasks[:PANELS]
@@ -39,7 +39,7 @@ def skills(board: BoardView, series: Series) -> Picture | None:
     """What was forgotten of each general skill; None where none was measured."""
     records = {row.key: [entry.record for entry in row.entries] for row in series.rows}
     intervals = by_skill(records, board.standings.board.skills, board.standings.tasks)
-    known = _panels({skill for skills in intervals.values() for skill in skills})
+    known = sorted({skill for skills in intervals.values() for skill in skills})
     found = {
         skill: [
             (row, one) for row in series.rows if (one := intervals.get(row.key, {}).get(skill)) is not None
@@ -56,24 +56,23 @@ def skills(board: BoardView, series: Series) -> Picture | None:
     )
 
 
-def _panels(names: set[str]) -> list[str]:
-    return sorted(names)
-
-
 def _clear(task: str, found: Found, series: Series) -> str:
-    """'math: 5 of 6 gain beyond doubt, most fullft (+8.3).'"""
+    """'math: 5 of 6 have a gain whose interval lies above zero, most by estimate fullft (+8.3).'"""
     sure = [row for row, one in found if one.low > 0]
     row, one = max(found, key=lambda pair: pair[1].value)
     told = f"most by estimate {series.label(row)} ({points(one.value)})"
-    return f"{clean(task)}: {counted(len(sure), len(found))} gain beyond doubt, {told}."
+    return (
+        f"{clean(task)}: {counted(len(sure), len(found))} have a gain whose interval lies above zero, {told}."
+    )
 
 
 def _lost(skill: str, found: Found, series: Series) -> str:
-    """'arc: 5 of 6 forget beyond doubt.'"""
+    """'arc: 5 of 6 have a forgetting whose interval lies above zero, least by estimate lora (+2.0).'"""
     sure = [row for row, one in found if one.low > 0]
     row, one = min(found, key=lambda pair: pair[1].value)
     told = f"least by estimate {series.label(row)} ({points(one.value)})"
-    return f"{clean(skill)}: {counted(len(sure), len(found))} forget beyond doubt, {told}."
+    above = f"{counted(len(sure), len(found))} have a forgetting whose interval lies above zero"
+    return f"{clean(skill)}: {above}, {told}."
 
 
 def _picture(

@@ -52,7 +52,7 @@ def _both(pair: Pair, names: dict[str, str], with_number: bool) -> list[Row]:
             "difference_low": low,
             "difference_high": high,
             "p": pair.p,
-            "detectable": pair.comparison.detectable,
+            "detectable": pair.visible,
             "verdict": verdict,
             "sign": SIGNS[verdict],
             "shown": points(value) if with_number else "",
@@ -73,8 +73,8 @@ def _sentence(pairs: Sequence[Pair], names: dict[str, str], series: Series) -> s
         told += f"; most often better: {listed(winners)} ({most} of {len(names) - 1})"
     ties = [pair for pair in pairs if pair.verdict == "cannot tell"]
     if ties:
-        closest = max(pair.comparison.detectable for pair in ties)
-        told += f"; the others differ by less than these runs can see (up to {closest:.1f} points)"
+        closest = max(pair.visible for pair in ties)
+        told += f"; the others would have to differ by up to {closest:.1f} points to be seen"
     return (
         f"{told}. A cell is the row's gain minus the column's, same items and seeds: "
         f"{SIGNS['better']} row better, {SIGNS['worse']} row worse, {SIGNS['cannot tell']} cannot tell "

@@ -8,7 +8,7 @@
   const intro = [...page.childNodes];
   const kept = new Set(page.dataset.prompts.split(" ").filter(Boolean));
   const { name, code, facts, exact } = drill;
-  const loss = (value) => exact(value, (x) => x.toFixed(3)) ?? format.ABSENT;
+  const loss = (value) => exact(value, format.loss) ?? format.ABSENT;
   const number = (value, show) => exact(value, show) ?? format.ABSENT;
   const cellOf = (text) => el("td", { class: "num" }, text);
 
@@ -24,7 +24,7 @@
     if (cell.forgetting !== null) found.push(tile("Forgetting", `${number(cell.forgetting, format.points)} points`, "mean of the general skills; above 0 is worse"));
     const held = cell.held_out.find((one) => one.split === "test") ?? cell.held_out[0];
     if (held) found.push(tile(`Held-out loss, ${held.split}`, loss(held.loss[1]), held.loss[0] === null ? "nats a token" : `from ${loss(held.loss[0])} nats a token`));
-    if (cell.trainable !== null) found.push(tile("Trainable parameters", format.count(cell.trainable), cell.total ? `${((100 * cell.trainable) / cell.total).toPrecision(3)} % of ${format.count(cell.total)}` : null));
+    if (cell.trainable !== null) found.push(tile("Trainable parameters", format.count(cell.trainable), cell.total ? `${format.percent((100 * cell.trainable) / cell.total)} of ${format.count(cell.total)}` : null));
     if (cell.cost?.train_wall_s != null) found.push(tile("Training time", format.duration(cell.cost.train_wall_s), cell.cost.pack > 1 ? `of all ${cell.cost.pack} cells of its pack` : null));
     if (cell.cost?.peak_memory_bytes != null) found.push(tile("Peak memory", format.bytes(cell.cost.peak_memory_bytes), cell.cost.memory_method));
     return el("dl", { class: "tiles" }, found);
@@ -56,7 +56,7 @@
     const splits = cell.held_out.filter((one) => one.tokens.length);
     if (!splits.length) return null;
     const rows = () => splits.flatMap((one) => one.tokens.map((tokens, at) => [one.split, at, tokens, one.nats[0]?.[at], one.nats[1]?.[at]]));
-    return el("p", { class: "note" }, "The loss of each held-out example, before and after: ", drill.csv(`${cell.id}-held-out.csv`, ["split", "example", "tokens", "nats_before", "nats_after"], rows));
+    return el("p", { class: "note" }, "The loss of each held-out example, before and after, in nats to six significant digits: ", drill.csv(`${cell.id}-held-out.csv`, ["split", "example", "tokens", "nats_before", "nats_after"], rows));
   };
 
   const training = (cell) => {
@@ -176,13 +176,19 @@
     page.replaceChildren(...[head, tiles(cell), scores(cell), training(cell), cell.evaluations.length ? items : null, again(cell, where), settings(cell), el("section", {}, el("h2", {}, "What else the record says"), cost(cell), effect(cell), contamination(cell), source(cell))].filter(Boolean));
   };
 
+  let asked = 0; // an id asked for while data are on their way replaces the one before it
   const open = async () => {
     const id = decodeURIComponent(location.hash.slice(1).replaceAll("%", "%25"));
-    if (!id) return page.replaceChildren(...intro);
     if (id === "main") return;
+    const turn = (asked += 1);
+    if (!id) {
+      page.removeAttribute("aria-busy");
+      return page.replaceChildren(...intro);
+    }
     page.setAttribute("aria-busy", "true");
     try {
       const index = /^[0-9a-f]{16}$/.test(id) ? await suite.load(`where/${id[0]}`) : { cells: {} };
+      if (turn !== asked) return;
       const found = Object.hasOwn(index.cells, id) ? index.cells[id] : null;
       if (!found) {
         page.replaceChildren(el("h1", {}, "No such cell"), drill.fault("There is no record ", code(id.slice(0, 80)), " on this site. An id is 16 digits or letters a to f, as in the tables; ", el("a", { href: "index.html" }, "back to the first table"), "."));
@@ -191,9 +197,12 @@
       const [store, badge, at, siblings] = found;
       const row = at.map((one) => index.rows[one]);
       const cell = await suite.load(`cells/${id}`);
+      if (turn !== asked) return;
       show(cell, { id, store: index.stores[store], badge, rows: row, siblings });
+    } catch (error) {
+      if (turn === asked) drill.failed(page)(error);
     } finally {
-      page.removeAttribute("aria-busy");
+      if (turn === asked) page.removeAttribute("aria-busy");
     }
   };
   addEventListener("hashchange", open);

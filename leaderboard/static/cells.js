@@ -21,7 +21,7 @@
       scores ? column("score", "Score", (cell) => cell[SCORE], format.score) : column("gain", "Gain", (cell) => cell[GAIN], format.points),
       measured(FORGETTING) ? column("forgetting", "Forgetting", (cell) => cell[FORGETTING], format.points) : null,
       ...found.skills.map((skill, at) => (found.cells.some((cell) => cell[SKILLS][at] !== null) ? column(`skill-${at}`, skill, (cell) => cell[SKILLS][at], format.points) : null)),
-      measured(LOSS) ? column("loss", "Validation loss", (cell) => cell[LOSS], (x) => x.toFixed(3)) : null,
+      measured(LOSS) ? column("loss", "Validation loss", (cell) => cell[LOSS], format.loss) : null,
       measured(BITS) ? column("bits", "Bits/byte change", (cell) => cell[BITS], format.nats) : null,
       measured(TRAINABLE) ? column("trainable", "Trainable", (cell) => cell[TRAINABLE], format.count) : null,
       measured(MEMORY) ? column("memory", "Peak memory", (cell) => cell[MEMORY], format.bytes) : null,
@@ -110,5 +110,5 @@
     render();
   };
 
-  suite.load(place.dataset.key).then(start);
+  suite.load(place.dataset.key).then(start).catch(drill.failed(place));
 })();

@@ -3,7 +3,7 @@
 /* Figures become interactive when they come into view: one shared script draws them from data/charts/<name>.js,
    in the reader's theme and as wide as their place. Until then, and without scripts, the SVG is there. */
 
-const suiteCharts = (() => {
+(() => {
   const OPTIONS = {
     ast: true, // expressions are interpreted: the page's policy forbids to make code of them
     actions: false,
@@ -126,14 +126,8 @@ const suiteCharts = (() => {
     }, 150);
   });
 
-  const watch = (root) => {
-    const figures = root.matches?.("figure[data-chart]") ? [root] : root.querySelectorAll("figure[data-chart]");
-    for (const figure of figures) seen.observe(figure);
-  };
-
   addEventListener("suite:theme", () => {
     for (const figure of drawn.keys()) redraw(figure);
   });
-  watch(document);
-  return Object.freeze({ watch, redraw });
+  for (const figure of document.querySelectorAll("figure[data-chart]")) seen.observe(figure);
 })();

@@ -9,8 +9,8 @@
   const { name } = drill;
   const NAMES = { gain: "Gain", forgetting: "Forgetting", loss: "Held-out loss" };
   const UNITS = { gain: "points", forgetting: "points", loss: "nats a token" };
-  const shown = (line, value, signed) => (line.quantity !== "loss" ? format.points(value) : signed ? format.nats(value) : value === null ? format.ABSENT : value.toFixed(3).replace("-", "\u2212"));
-  const size = (line, value) => (value === null ? format.ABSENT : line.quantity === "loss" ? Math.abs(value).toFixed(3) : Math.abs(value).toFixed(1));
+  const shown = (line, value, signed) => (line.quantity !== "loss" ? format.points(value) : signed ? format.nats(value) : format.loss(value));
+  const size = (line, value) => (value === null ? format.ABSENT : (line.quantity === "loss" ? format.loss : format.score)(Math.abs(value)));
   const span = (line, ends, signed) => [shown(line, ends[0], signed), el("span", { class: "small num" }, `${shown(line, ends[1], signed)} to ${shown(line, ends[2], signed)}`)];
   const where = (line) => (line.task === null ? "over all tasks" : ["on ", name(line.task)]);
 
@@ -52,9 +52,8 @@
       const by = `${size(line, line.change[0])} ${UNITS[line.quantity]}`;
       const what = { gain: ["gains", "more", "less"], forgetting: ["forgets", "more", "less"], loss: ["has a held-out loss", "higher", "lower"] }[line.quantity];
       const word = line.change[0] >= 0 ? what[1] : what[2];
-      const text = line.quantity === "loss" ? [` ${what[0]} ${by} ${word} than `] : [` ${what[0]} ${by} ${word} than `];
       const decided = line.verdict === "cannot tell" ? "; these data cannot tell it from chance" : `: it is ${line.verdict}`;
-      return el("li", {}, tag(line), " ", el("strong", {}, name(b)), text, el("strong", {}, name(a)), " ", where(line), decided, ` (p ${format.p(line.holm)}).`);
+      return el("li", {}, tag(line), " ", el("strong", {}, name(b)), ` ${what[0]} ${by} ${word} than `, el("strong", {}, name(a)), " ", where(line), decided, ` (p ${format.p(line.holm)}).`);
     }));
   };
 
@@ -78,7 +77,7 @@
     const unit = UNITS[line.quantity];
     const told = [`The difference is ${size(line, line.change[0])} ${unit}, and the interval from ${shown(line, line.change[1], true)} to ${shown(line, line.change[2], true)} `,
       line.change[1] <= 0 && line.change[2] >= 0 ? "holds zero." : "leaves zero out only as long as it is looked at alone: among all comparisons of this table it is not rare enough.",
-      ` With ${many(line.seeds, "seed")} and ${many(line.items, "item")}${line.task === null ? " of each task" : ""} a true difference of ${size(line, line.detectable)} ${unit} or more would have been noticed in 80 of 100 repetitions.`];
+      ` With ${many(line.seeds, "seed")} and ${many(line.items, "item")}${line.task === null ? " of each task" : ""} a true difference of ${size(line, line.detectable)} ${unit} or more, looked at alone, would have been noticed in 80 of 100 repetitions.`];
     const noise = line.noise;
     if (noise) {
       const percent = (share) => `${Math.round(100 * share)} %`;
@@ -136,7 +135,7 @@
     made.addEventListener("toggle", () => {
       if (!made.open || inside.childElementCount) return;
       inside.append(el("p", { class: "note" }, "Solved: right with more than half of the seeds."));
-      Promise.all(tasks.map((task) => alone(board, task, board.evaluations[task], a, b))).then((nodes) => inside.append(...nodes.filter(Boolean)));
+      Promise.all(tasks.map((task) => alone(board, task, board.evaluations[task], a, b))).then((nodes) => inside.append(...nodes.filter(Boolean))).catch(drill.failed(inside));
     });
     return made;
   };
@@ -153,14 +152,14 @@
     const changed = (key) => (value) => {
       state.set(key, value);
       if (key === "board") for (const side of ["a", "b"]) state.set(side, null);
-      render(index, key);
+      render(index, key).catch(drill.failed(place));
     };
     const rows = board.rows.map((row) => [row[0], `${drill.plain(row[1])}${row[3] === null ? "" : ` (rank ${row[3]})`}`]);
     const swap = el("button", { type: "button", class: "button" }, "Swap");
     swap.addEventListener("click", () => {
       state.set("a", b[0]);
       state.set("b", a[0]);
-      render(index, "swap");
+      render(index, "swap").catch(drill.failed(place));
     });
     const bar = el("div", { class: "controls" },
       index.length > 1 ? drill.choice("Board", index.map((one) => [one.id, drill.plain(one.title)]), board.id, changed("board")) : null,
@@ -169,7 +168,9 @@
     return [bar, (key) => (key === "swap" ? swap : bar.querySelectorAll("select")[named[key]])?.focus()];
   };
 
+  let asked = 0; // a choice made while data are on their way replaces the one before it
   const render = async (index, focus) => {
+    const turn = (asked += 1);
     const board = index.find((one) => one.id === (state.get("board") ?? index[0].id));
     if (!board) return place.replaceChildren(drill.fault("There is no such board here, or its rows cannot be compared. ", el("a", { href: "compare.html" }, "Compare other rows")));
     const row = (key, other) => board.rows.find((one) => one[0] === (state.get(key) ?? other));
@@ -181,7 +182,16 @@
     const [bar, refocus] = controls(index, board, a, b);
     if (a === b) place.replaceChildren(bar, drill.fault("Choose two different rows."));
     else {
-      const found = await find(board, a, b);
+      let found;
+      try {
+        found = await find(board, a, b);
+      } catch (error) {
+        if (turn !== asked) return;
+        place.replaceChildren(bar, el("div", {}));
+        drill.failed(place.lastChild)(error);
+        return;
+      }
+      if (turn !== asked) return;
       const links = el("p", { class: "rows" }, "In ", el("a", { href: board.href }, name(board.title)), ". More of ", el("a", { href: a[2] }, name(a[1])), " and ", el("a", { href: b[2] }, name(b[1])), ".", board.more ? ` The first ${board.rows.length} rows of the board are compared here, ${board.more} are not.` : null);
       const content = found.fault
         ? [drill.fault("They cannot be compared: ", name(found.fault))]
@@ -196,5 +206,5 @@
     return el("p", { class: "note" }, `95 % intervals over ${seeds === 1 ? "items alone: of one seed, nothing is known of others" : "seeds and items"}, paired by item${paired ? " and seed" : ""}. The difference is the second minus the first. p (Holm) is corrected for the ${lines.length} lines of this table; it decides here (the ranks of a board are corrected for all of its pairs). Forgetting and loss are better when lower.`);
   };
 
-  suite.load("compare/index").then((index) => render(index, null));
+  suite.load("compare/index").then((index) => render(index, null)).catch(drill.failed(place));
 })();

@@ -8,7 +8,7 @@ const drill = (() => {
 
   /* Characters that a reader cannot see or that move others about: controls, marks of direction, joiners,
      separators, halves of a character. Line feed and tab stay what they are. */
-  const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+  const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
   const symbol = (character) => {
     const code = character.charCodeAt(0);
     return code < 32 ? String.fromCharCode(0x2400 + code) : `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
@@ -65,17 +65,11 @@ const drill = (() => {
   const exact = (value, show = (x) => String(Number(x.toPrecision(4)))) =>
     typeof value === "string" ? value : value === null || value === undefined ? null : show(value);
 
-  /* What a CSV says is kept from being taken for a formula by a spreadsheet. */
-  const quoted = (value) => {
-    const text = value === null || value === undefined ? "" : String(value);
-    const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-    return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-  };
   const csv = (file, header, rows) => {
     const button = el("button", { type: "button", class: "button" }, "CSV");
     button.setAttribute("aria-label", `Download ${file}`);
     button.addEventListener("click", () => {
-      const text = [header, ...rows()].map((row) => row.map(quoted).join(",")).join("\r\n");
+      const text = [header, ...rows()].map((row) => row.map(suite.field).join(",")).join("\r\n");
       const link = el("a", { href: URL.createObjectURL(new Blob([`${text}\r\n`], { type: "text/csv" })), download: file });
       document.body.append(link);
       link.click();
@@ -126,6 +120,11 @@ const drill = (() => {
         el("thead", {}, el("tr", {}, heads.map((head) => (head instanceof Node ? head : el("th", { scope: "col", class: head.startsWith("<") ? "text" : null }, head.replace(/^</, "")))))),
         el("tbody", {}, rows)));
   const fault = (text, ...more) => el("p", { class: "card missing", role: "alert" }, text, ...more);
+  /* What is said in `place` when what belongs there could not be read. */
+  const failed = (place) => (error) => {
+    console.error(error);
+    place.replaceChildren(fault("What belongs here could not be read: ", name(error.message), ". Build the site again, or copy all of it."));
+  };
 
-  return Object.freeze({ visible, plain, name, output, verdict, mark, idOf, count, facts, code, exact, csv, pager, pageOf, choice, field, table, fault });
+  return Object.freeze({ visible, plain, name, output, verdict, mark, idOf, count, facts, code, exact, csv, pager, pageOf, choice, field, table, fault, failed, HIDDEN });
 })();

@@ -10,11 +10,6 @@ const suiteFormats = (() => {
   const plain = (text) => text.replace(/\u2212/g, "-").replace(/[\u0000-\u001f\u007f]+/g, " ");
   const shown = (cell, kind) => plain("cs".includes(kind) && cell.small ? `${cell.text} ${cell.small}` : cell.text);
 
-  /* A spreadsheet runs a text that begins with one of these; a quote before it is shown and nothing runs. */
-  const harmless = (text) => (/^[\s]*[=+\-@]/.test(text) ? `'${text}` : text);
-  const quoted = (text) => (/[",\n\r;]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
-  const number = (value) => (Number.isFinite(value) ? String(value) : "");
-
   const csv = (table) => {
     const heads = table.columns.flatMap(({ title, kind }) =>
       kind === "c" ? [title, `${title}: low`, `${title}: high`] : [title],
@@ -22,12 +17,12 @@ const suiteFormats = (() => {
     const lines = table.rows.map((row) =>
       row.flatMap((cell, at) => {
         const { kind } = table.columns[at];
-        if (kind === "c") return [0, 1, 2].map((end) => number(cell.numbers[end]));
-        if (kind === "n") return [number(cell.numbers[0])];
-        return [quoted(harmless(shown(cell, kind)))];
+        if (kind === "c") return [0, 1, 2].map((end) => suite.field(cell.numbers[end]));
+        if (kind === "n") return [suite.field(cell.numbers[0])];
+        return [suite.field(shown(cell, kind))];
       }),
     );
-    return [heads.map((head) => quoted(harmless(plain(head)))), ...lines].map((line) => `${line.join(",")}\r\n`).join("");
+    return [heads.map((head) => suite.field(plain(head))), ...lines].map((line) => `${line.join(",")}\r\n`).join("");
   };
 
   const json = (table) => {

@@ -80,7 +80,7 @@
       if (!made.open || made.childElementCount > 1) return;
       const inside = el("div", { class: "inside sides" }, el("p", { class: "note" }, "\u2026"));
       made.append(inside);
-      answers(row, found.evaluation, drill.idOf(found.ids, at)).then((nodes) => inside.replaceChildren(...nodes));
+      answers(row, found.evaluation, drill.idOf(found.ids, at)).then((nodes) => inside.replaceChildren(...nodes)).catch(drill.failed(inside));
     });
     return made;
   };
@@ -88,7 +88,7 @@
     const id = drill.idOf(found.ids, at);
     const solved = rows.filter((row) => solves(row, at)).length;
     const prompt = el("div", {}, el("p", { class: "note" }, "\u2026"));
-    outcomes.asked(found.prompts, kept, id).then((node) => prompt.replaceChildren(node));
+    outcomes.asked(found.prompts, kept, id).then((node) => prompt.replaceChildren(node)).catch(drill.failed(prompt));
     const button = el("button", { type: "button", class: "button" }, "Close");
     button.addEventListener("click", close);
     return el("section", { class: "card opened", id: "opened", tabindex: "-1", "aria-label": `Item ${at + 1}` },
@@ -122,7 +122,7 @@
         set(name, value);
         if (name === "board" || name === "evaluation") {
           for (const other of ["task", "solved", "unsolved", "item"]) state.set(other, null);
-          start(index);
+          start(index).catch(drill.failed(place));
         } else render();
       };
       const named = rows.map((row) => [row.key, row.label]);
@@ -150,18 +150,25 @@
     render();
   };
 
+  let asked = 0; // a choice made while data are on their way replaces the one before it
   const start = async (index) => {
+    const turn = (asked += 1);
     const wanted = state.get("board");
     const board = index.find(([id]) => id === wanted) ?? (wanted ? null : index[0]);
-    const asked = state.get("evaluation");
-    const evaluation = board?.[3].find(([key]) => key === asked) ?? (asked ? null : board?.[3][0]);
+    const named = state.get("evaluation");
+    const evaluation = board?.[3].find(([key]) => key === named) ?? (named ? null : board?.[3][0]);
     if (!board || !evaluation) {
       place.replaceChildren(drill.fault("There is no such board or evaluation on this site. ", el("a", { href: "items.html" }, "All items")));
       return;
     }
-    show(index, board, evaluation[0], await suite.load(`items/${board[0]}/${evaluation[0]}`));
+    try {
+      const found = await suite.load(`items/${board[0]}/${evaluation[0]}`);
+      if (turn === asked) show(index, board, evaluation[0], found);
+    } catch (error) {
+      if (turn === asked) throw error;
+    }
   };
-  suite.load("items/index").then(start);
+  suite.load("items/index").then(start).catch(drill.failed(place));
   addEventListener("resize", () => repaint());
   addEventListener("suite:theme", () => repaint());
 })();

@@ -44,7 +44,7 @@ const outcomes = (() => {
   const opened = (one, kept, at, board) => {
     const id = drill.idOf(one.ids, at);
     const prompt = el("div", { class: "asked" }, el("p", { class: "note" }, "\u2026"));
-    asked(one.prompts, kept, id).then((node) => prompt.replaceChildren(node));
+    asked(one.prompts, kept, id).then((node) => prompt.replaceChildren(node)).catch(drill.failed(prompt));
     const side = (name, which) =>
       el("section", {}, el("h3", { class: "label" }, name, " ", drill.verdict(drill.mark(one.right[which], at))),
         one.said[which] ? drill.output(said(one, which, at)) : el("p", { class: "note" }, "Scored by likelihood: nothing is generated."));
@@ -59,7 +59,7 @@ const outcomes = (() => {
       el("summary", {},
         el("span", { class: "at" }, String(at + 1)),
         id === String(at) ? null : el("span", { class: "soft" }, drill.name(id.slice(0, 60))),
-        drill.verdict(drill.mark(one.right[BEFORE], at)), el("span", { "aria-label": "then" }, "\u2192"), drill.verdict(drill.mark(one.right[AFTER], at)),
+        drill.verdict(drill.mark(one.right[BEFORE], at)), el("span", { "aria-hidden": "true" }, "\u2192"), el("span", { class: "visually-hidden" }, "then"), drill.verdict(drill.mark(one.right[AFTER], at)),
         first ? el("bdi", { class: "first" }, first) : null));
     const fill = () => made.childElementCount === 1 && made.append(opened(one, kept, at, board));
     made.addEventListener("toggle", () => made.open && fill());

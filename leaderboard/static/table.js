@@ -26,18 +26,14 @@
     const found = (cell.dataset.k ?? cell.firstChild?.textContent ?? "").split(" ").map(parseFloat);
     return found.every(Number.isFinite) ? found : [];
   };
-  const share = (cell) => {
-    const percent = parseFloat(cell?.querySelector("i")?.textContent);
-    return [[0.1, "<0.1"], [1, "0.1-1"], [10, "1-10"], [Infinity, ">10"]].find(([most]) => percent < most)?.[1] ?? "";
-  };
   const rows = [...body.rows].map((row, order) => ({
     row,
     order,
     text: "",
     name: row.cells[nameAt].querySelector("bdi").textContent,
     kind: row.className,
-    size: share(row.cells[placeOf("parameters")]),
-    setting: row.cells[placeOf("setting")].textContent.replace("\u2013", "none"),
+    size: row.dataset.size,
+    setting: row.dataset.setting,
     near: row.dataset.near,
     rank: rankAt >= 0 ? parseFloat(row.cells[rankAt].firstChild.textContent) : NaN,
   }));
@@ -45,29 +41,7 @@
 
   const drawBars = suiteBars(columns, numbers);
 
-  /* Sort keys of a column, once: a number where there is one (blank is NaN, always last), else text. */
-  const collator = new Intl.Collator("en", { numeric: true });
-  const keys = new Map();
-  const keysOf = (column) => {
-    if (!keys.has(column.key)) {
-      const cells = rows.map(({ row }) => row.cells[column.at]);
-      if (column.kind === "t") {
-        const texts = column.at === nameAt ? rows.map(({ name }) => name) : cells.map((cell) => cell.firstChild.textContent);
-        const order = [...texts.keys()].sort((a, b) => collator.compare(texts[a], texts[b]));
-        const places = new Float64Array(rows.length);
-        let place = 0;
-        order.forEach((at, number) => {
-          if (number && collator.compare(texts[order[number - 1]], texts[at])) place += 1;
-          places[at] = place;
-        });
-        keys.set(column.key, places);
-      } else {
-        keys.set(column.key, column.at === rankAt ? Float64Array.from(rows, ({ rank }) => rank) : Float64Array.from(cells, (cell) => numbers(cell)[0] ?? NaN));
-      }
-    }
-    return keys.get(column.key);
-  };
-
+  const keysOf = suiteKeys(rows, numbers, nameAt, rankAt);
   const chosen = { key: null, ascending: false };
   const ordered = () => {
     const column = columns.find(({ key }) => key === chosen.key);
@@ -158,6 +132,9 @@
   const keep = (name, value) => {
     if ((suite.state.get(name) ?? "") !== (value ?? "")) suite.state.set(name, value);
   };
+  /* The name of a task is part of a key, and may hold the comma that parts them. */
+  const part = (key) => key.replaceAll("%", "%25").replaceAll(",", "%2C");
+  const whole = (text) => text.replaceAll("%2C", ",").replaceAll("%25", "%");
   let waiting = 0;
   const save = () => {
     clearTimeout(waiting);
@@ -165,7 +142,7 @@
     keep("q", search.value.trim());
     for (const select of selects) keep(select.dataset.filter, select.value);
     const ticked = columns.map(({ key }) => key).filter((key) => boxes.get(key)?.checked ?? true);
-    keep("columns", ticked.join() === usual.join() ? null : ticked.filter((key) => boxes.has(key)).join());
+    keep("columns", ticked.join() === usual.join() ? null : ticked.filter((key) => boxes.has(key)).map(part).join());
   };
   const restore = () => {
     const [, down, key] = /^(-?)(.*)$/s.exec(suite.state.get("sort") ?? "");
@@ -176,7 +153,7 @@
       const value = suite.state.get(select.dataset.filter) ?? "";
       select.value = [...select.options].some((option) => option.value === value) ? value : "";
     }
-    const kept = suite.state.get("columns")?.split(",");
+    const kept = suite.state.get("columns")?.split(",").map(whole);
     for (const [name, box] of boxes) box.checked = (kept ?? usual).includes(name);
     fit();
     draw();

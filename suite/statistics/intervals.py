@@ -12,8 +12,9 @@ g fades below 5 %, where it would let too much through).
 With k = 2 and g = 0 this is the method of variance estimates recovery (Zou and Donner, Statistics in Medicine
 2008): right for many seeds, too wide for few. k and g were fitted so that for normal effects of any mix close
 to 95 intervals in 100 hold the truth (94.3 to 95.7 with three seeds or more, 94 to 97 with two);
-`benchmarks/intervals.py` counts them on simulated benchmarks. It is never less than half of what the items
-alone would give, which the seed part can be by luck.
+`benchmarks/intervals.py` counts them on simulated benchmarks. By luck the seed part can be next to nothing,
+or nothing where scores agree in every seed: the half width is never less than half of what the items alone
+would give, and never less than all of it at the rare levels that a family of many comparisons asks for.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from suite.statistics.variance import Moments, Part, moments
 LEVEL = 0.05
 POWER = 0.8
 RAREST = 1e-12  # no p below it is told
-LEAST = 0.5  # of the half width over the items alone
+LEAST = 0.5  # of the half width over single answers and items, at LEVEL; all of it at rare levels
 
 
 @dataclass(frozen=True)
@@ -151,17 +152,18 @@ def _interval(parts: list[Part]) -> tuple[Interval, Moments]:
 def half_width(found: Moments, level: float = LEVEL) -> float:
     """Half the width of the interval that misses the truth `level` of the time; see the head of this file."""
     edge = _edge(found.item_df, level)
-    alone = edge * math.sqrt(found.item + (found.rest if found.seed else 0.0))
-    if not found.seed:
-        return alone
-    share = found.seed / (found.seed + found.item)
-    less = 0.15 / found.seed_df**2 * min(level / LEVEL, 1.0)
+    if not found.seed_df:
+        return edge * math.sqrt(found.item)
+    rare = min(level / LEVEL, 1.0)
+    alone = edge * math.sqrt(found.item + found.rest)
     item = edge * math.sqrt(found.item)
+    share = found.seed / (found.seed + found.item) if found.seed else 0.0
+    less = 0.15 / found.seed_df**2 * rare
     seed = _edge(found.seed_df, level) * math.sqrt(found.seed) * share**less
     k = 2 + 10 / found.seed_df**2
     most = max(item, seed)
     both = most * ((item / most) ** k + (seed / most) ** k) ** (1 / k) if most else 0.0
-    return max(both, LEAST * alone)
+    return max(both, (1 - (1 - LEAST) * rare) * alone)
 
 
 def _p(found: Moments) -> float:
@@ -191,9 +193,10 @@ def _df(found: Moments) -> float:
     return float(total**2 / spread)
 
 
-def detectable(found: Interval) -> float:
+def detectable(found: Interval, level: float = LEVEL) -> float:
     """The true difference that would be told from zero in 80 of 100 repetitions (noncentral t)."""
-    return found.se * float(special.nctdtrinc(found.df, 1 - POWER, _edge(found.df))) if found.se else 0.0
+    edge = _edge(found.df, level)
+    return found.se * float(special.nctdtrinc(found.df, 1 - POWER, edge)) if found.se else 0.0
 
 
 def _some(samples: Mapping[str, Sample]) -> None:

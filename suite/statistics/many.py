@@ -237,18 +237,20 @@ def _told(found: Moments, seeds: int, items: int) -> list[Comparison]:
 
 def _half_width(found: Moments, level: Values | float = LEVEL) -> Values:
     """`suite.statistics.intervals.half_width` for each pair."""
-    seeded = np.asarray(found.seed) > 0
     edge = _edge(found.item_df, level)
-    alone = edge * np.sqrt(found.item + np.where(seeded, found.rest, 0.0))
-    part, df = np.where(seeded, found.seed, 1.0), np.where(seeded, found.seed_df, 1.0)
-    less = 0.15 / df**2 * np.minimum(level / LEVEL, 1.0)
     item = edge * np.sqrt(found.item)
-    seed = _edge(df, level) * np.sqrt(part) * (part / (part + found.item)) ** less
+    if not np.any(found.seed_df):
+        return item
+    rare = np.minimum(np.asarray(level) / LEVEL, 1.0)
+    alone = edge * np.sqrt(found.item + found.rest)
+    total, df = found.seed + found.item, np.asarray(found.seed_df)
+    share = np.where(found.seed > 0, found.seed / np.where(total > 0, total, 1.0), 0.0)
+    seed = _edge(df, level) * np.sqrt(found.seed) * share ** (0.15 / df**2 * rare)
     k = 2 + 10 / df**2
     most = np.maximum(item, seed)
     scale = np.where(most > 0, most, 1.0)
     both = most * ((item / scale) ** k + (seed / scale) ** k) ** (1 / k)
-    return np.where(seeded, np.maximum(both, LEAST * alone), alone)
+    return np.maximum(both, (1 - (1 - LEAST) * rare) * alone)
 
 
 def _df(found: Moments) -> Values:

@@ -29,7 +29,7 @@ from suite.statistics.ranking import Verdict
 EDGE = -float(special.ndtri(LEVEL / 2))
 MOST_ITEMS = 20_000
 EXACT = 1e-12  # how far a share that was written in full may lie from right / n
-ROUNDED = 10_000  # a number of items that divides it cannot be told from rounding to four digits
+ROUNDED = 10**15  # a number of items that divides it cannot be told from rounding to so many digits
 
 
 @dataclass(frozen=True)

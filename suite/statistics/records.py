@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from suite.errors import UserError
+from suite.marked import RIGHT, Marked
 from suite.record import Cell, Record, Score, Scores
 from suite.statistics.sample import Sample, Values
 from suite.words import title
@@ -164,20 +165,27 @@ def _outcomes(scores: Mapping[str, Score], cell: Cell) -> Outcomes:
     """The outcome of every item, points. UserError where a score is no mean of its items' outcomes."""
     names, values = [], []
     for name, each in scores.items():
-        outcomes = [item.correct for item in each.items]
-        if not outcomes or None in outcomes:
-            raise UserError(
-                f"{title(cell)}: {name} has no outcome item by item, so it cannot be compared by item"
-            )
-        points = 100 * np.array(outcomes, dtype=float)
+        ids, points = _points(name, each, cell)
         if abs(float(points.mean()) - 100 * each.value) > 1e-6:
             raise UserError(f"{title(cell)}: {name}'s {each.metric} is no mean of its items' outcomes")
-        ids = tuple([item.id for item in each.items])
-        if len(set(ids)) < len(ids):
+        if not isinstance(each.items, Marked) and len(set(ids)) < len(ids):
             raise UserError(f"{title(cell)}: {name} names an item twice")
         names.append((name, ids))
         values.append(points)
     return Outcomes(tuple(names), np.concatenate(values))
+
+
+def _points(name: str, score: Score, cell: Cell) -> tuple[tuple[str, ...], Values]:
+    """The items of a score, and the points of each."""
+    if isinstance(score.items, Marked):
+        right = np.frombuffer(score.items.outcomes, dtype=np.uint8) == RIGHT
+        return score.items.ids, 100.0 * right
+    outcomes = [item.correct for item in score.items]
+    if not outcomes or None in outcomes:
+        raise UserError(
+            f"{title(cell)}: {name} has no outcome item by item, so it cannot be compared by item"
+        )
+    return tuple([item.id for item in score.items]), 100 * np.array(outcomes, dtype=float)
 
 
 def _table(ordered: Sequence[Record], rows: Sequence[Outcomes], limits: tuple[float, float] | None) -> Sample:

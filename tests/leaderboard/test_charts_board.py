@@ -93,9 +93,13 @@ def test_gains_are_told_by_task() -> None:
     assert {(row["panel"], row["variant"]) for row in _rows(picture)} == {
         (task, name) for task in ("sums", "words") for name in ("good", "none")
     }
-    assert picture and "sums: 1 of 2 gain beyond doubt, most by estimate good (+81.0)." in picture.sentence
+    assert (
+        picture
+        and "sums: 1 of 2 have a gain whose interval lies above zero, most by estimate good (+81.0)."
+        in picture.sentence
+    )
     unsure = forest.gains(*_board(method("unsure", [2, 30]), method("good", [80, 82])))
-    assert unsure and "sums: 1 of 2 gain beyond doubt" in unsure.sentence
+    assert unsure and "sums: 1 of 2 have a gain" in unsure.sentence
     for row in _rows(picture):
         gain = next(one.place.gains[row["panel"]] for one in board.rows if one.label == row["variant"])
         assert gain and (row["value"], row["value_low"], row["value_high"]) == (
@@ -111,7 +115,8 @@ def test_forgetting_is_told_by_skill() -> None:
     assert {row["value"] for row in _rows(picture, variant="keeps")} == {0.0}
     assert [row["value"] for row in _rows(picture, variant="loses")] == pytest.approx([40.0] * 3)
     assert picture
-    assert picture.sentence.count("1 of 2 forget beyond doubt, least by estimate keeps (0.0).") == 3
+    told = "1 of 2 have a forgetting whose interval lies above zero, least by estimate keeps (0.0)."
+    assert picture.sentence.count(told) == 3
 
 
 def _cost(records: Sequence[Record], **changes: Any) -> list[Record]:

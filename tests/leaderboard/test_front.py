@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard import best, front
+from leaderboard import best, compare, front
 from leaderboard.columns import columns
 from leaderboard.files import Files
 from leaderboard.shown import SIZES, Scale, size_class
@@ -238,3 +238,29 @@ def test_two_hundred_methods_fit_into_the_page(page: str) -> None:
     assert len(rows) == 13
     each = max(len(one.encode()) for one in rows) + 200 // 4  # and the bits of 200 rows
     assert len(found.encode()) - sum(len(one.encode()) for one in rows) + 400 * each < 500_000
+
+
+def test_pairs_that_the_page_does_not_compare_are_told_as_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [one for at in range(6) for one in method(f"m {at}", (50 + at, 51 + at))]
+    whole = site_of(records)
+    page = front.page(whole, whole.boards[0])
+    assert "suite compare" not in page and page.count('href="compare.html?board=') >= 15
+    monkeypatch.setattr(compare, "MOST", 3)
+    monkeypatch.setattr(front, "TIES", 14)
+    page = front.page(whole, whole.boards[0])
+    there = [row.key for row in compare.compared(whole.boards[0])]
+    linked = re.findall(r'href="compare\.html\?board=[^"]*?&amp;a=([^"&]+)&amp;b=([^"&]+)"', page)
+    assert len(there) == 3 and {key for pair in linked for key in pair} == set(there)
+    assert "suite compare &#39;m 5&#39; &#39;m 0&#39;" in page
+    assert ">compare any two</a> of the first 3 rows, others by <code>suite compare A B</code>." in page
+    monkeypatch.setattr(compare, "MOST", 0)
+    page = front.page(whole, whole.boards[0])
+    assert "compare.html?" not in page and "compare any two by <code>suite compare A B</code>." in page
+
+
+def test_a_row_carries_what_its_filters_ask_for() -> None:
+    shares = method("a", (50, 52), trainable=99_996)  # of a million: below a tenth, though '10 %' is shown
+    page_of = site_of([*shares, *method("b", (51, 53), settings={"rank": 8})])
+    page = front.page(page_of, page_of.boards[0])
+    assert 'data-size="1-10" data-setting="none"' in page and 'data-size="0.1-1" data-setting="8"' in page
+    assert "<i>10 %</i>" in page

@@ -74,7 +74,7 @@ def test_where_nothing_tells_apart_it_says_what_would_have_been_seen() -> None:
     assert {line.task for line in found.lines} == {"sums"}
     line = found.lines[0]
     assert line.verdict == "cannot tell"
-    told = f"a difference of {line.comparison.detectable:.1f} points or more would have been seen in 80 % of"
+    told = f"a difference of {line.comparison.detectable:.1f} points or more, looked at alone, would"
     assert told in sentences(found)[0]
 
 

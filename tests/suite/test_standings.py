@@ -112,7 +112,7 @@ def test_a_tie_says_what_would_have_been_seen(board: Standings) -> None:
     (tie,) = board.ties
     assert {tie.a, tie.b} == {"synthetic-lora", "synthetic-pissa"}
     (told,) = [line for line in notes(board, None) if "cannot tell" in line]
-    assert f"a difference of {tie.comparison.detectable:.1f} is seen in 80 % of repetitions" in told
+    assert f"a difference of {tie.visible:.1f} is seen in 80 % of repetitions" in told
 
 
 def test_a_cell_that_is_tuned_on_one_task_and_default_on_another_leaves_the_rows_their_names() -> None:

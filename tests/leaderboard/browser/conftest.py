@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from filelock import FileLock
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from leaderboard.build import build
 
@@ -25,6 +26,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+PATIENCE = 30_000  # ms that a page may take: the machine may have other work
 HERE = ("file:", "data:", "blob:", "http://127.0.0.1:")
 
 
@@ -49,6 +51,7 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Browser]:
     """One browser for all tests of a process."""
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as started:
         running = started.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         yield running
@@ -57,9 +60,17 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def built(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site of the published records, built once."""
-    out = tmp_path_factory.mktemp("site")
-    build(PUBLISHED, out, workers=1)
+    """The site of the published records, built once, also where several processes run the tests."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        out = tmp_path_factory.mktemp("site")
+        build(PUBLISHED, out, workers=1)
+        return out
+    shared = tmp_path_factory.getbasetemp().parent  # of all workers of this run
+    out, done = shared / "site", shared / "site.built"
+    with FileLock(shared / "site.lock"):
+        if not done.exists():
+            build(PUBLISHED, out, workers=1)
+            done.touch()
     return out
 
 
@@ -78,7 +89,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     def opened(**settings: object) -> Page:
         context = browser.new_context(**settings)  # type: ignore[arg-type]
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.on("console", lambda m: faults.append(f"{m.type}: {m.text}") if m.type in _BAD else None)
         page.on("pageerror", lambda error: faults.append(f"error: {error}"))

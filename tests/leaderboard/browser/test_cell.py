@@ -85,6 +85,8 @@ def test_a_prompt_and_its_answer_are_loaded_when_an_item_is_opened(
     page.goto(url(f"cell.html#{READ}"))
     expect(page.locator("details.item")).to_have_count(25)
     assert asked == []
+    assert page.locator("#items span[aria-label]").count() == 0, "a span without a role has no name"
+    expect(page.locator("#item-3 > summary .visually-hidden")).to_have_text("then")
     page.locator("#item-3 > summary").click()
     expect(page.locator("#item-3 .asked pre").first).to_have_text(kept.prompts["2"])
     expect(page.locator("#item-3 .asked")).to_contain_text("Right answer")

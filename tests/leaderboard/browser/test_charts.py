@@ -42,7 +42,7 @@ def _draw_all(page: Page) -> list[str]:
         figure.scroll_into_view_if_needed()
         name = figure.get_attribute("data-chart") or ""
         ended = f"figure[data-chart='{name}'][data-drawn], figure[data-chart='{name}'][data-failed]"
-        page.locator(ended).wait_for(state="attached", timeout=20_000)
+        page.locator(ended).wait_for(state="attached")
         assert figure.get_attribute("data-failed") is None
         names.append(name)
     return names
