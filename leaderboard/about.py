@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
+from leaderboard.compare import compared
 from leaderboard.files import Files, finite
 from leaderboard.navigation import frame
 from leaderboard.pages import render
@@ -66,8 +67,14 @@ def _board(view: BoardView) -> dict[str, Any]:
         "reference": found.reference,
         "faults": list(found.faults),
         "rows": [_row(row) for row in view.rows],
-        "pairs": [asdict(pair) for pair in found.pairs],
+        "pairs": _pairs(view),
     }
+
+
+def _pairs(view: BoardView) -> list[dict[str, Any]]:
+    """Every pair of the rows that can be compared on a page: their number is bounded."""
+    shown = {row.label for row in compared(view)}
+    return [asdict(pair) for pair in view.standings.pairs if {pair.a, pair.b} <= shown]
 
 
 def _row(view: RowView) -> dict[str, Any]:

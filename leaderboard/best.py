@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from leaderboard.samples import samples as kept
 from leaderboard.site import BoardView, RowView
 from suite import statistics
 from suite.errors import UserError
 from suite.record import Record
 from suite.statistics import LEVEL, Sample
+from suite.statistics.many import Many
 from suite.summary import task_labels
 
 Samples = Mapping[str, Mapping[str, Sample]]  # row -> task -> sample
@@ -31,22 +33,25 @@ def beside_best(samples: Samples, lower: bool = False) -> Beside | None:
     """Compare every row with the best one, mean over tasks; None with fewer than two rows."""
     if len(samples) < 2:
         return None
+    many = Many(samples)
     means = {
         label: sum(sample.mean for sample in by_task.values()) / len(by_task)
         for label, by_task in samples.items()
     }
     best = min(means, key=lambda label: (means[label] if lower else -means[label], label))
-    pairs = len(samples) * (len(samples) - 1) / 2
-    near = set()
-    for label, by_task in samples.items():
-        if label != best:
+    others = [label for label in samples if label != best]
+    alike = [label for label in others if samples[label].keys() == samples[best].keys()]
+    alike = [label for label in alike if many.alike(label, best, list(samples[best]))]
+    told = many.compare([(label, best) for label in alike])
+    ps = {label: found.p for label, found in zip(alike, told, strict=True)}
+    for label in others:
+        if label not in ps:
             try:
-                p = statistics.compare_over_tasks(by_task, samples[best]).p
+                ps[label] = statistics.compare_over_tasks(samples[label], samples[best]).p
             except UserError:  # no item in common, or other tasks: nothing tells them apart
-                p = 1.0
-            if p * pairs >= LEVEL:
-                near.add(label)
-    return Beside(best, frozenset(near))
+                ps[label] = 1.0
+    pairs = len(samples) * (len(samples) - 1) / 2
+    return Beside(best, frozenset(label for label, p in ps.items() if p * pairs >= LEVEL))
 
 
 def by_rank(board: BoardView) -> Beside | None:
@@ -65,22 +70,23 @@ def by_rank(board: BoardView) -> Beside | None:
 
 def gains(board: BoardView) -> dict[str, dict[str, Sample]]:
     """The gains of the ranked rows: row -> task -> sample."""
-    return _samples(board, board.ranked, lambda row: row.place.gains.keys(), statistics.gain)
+    return _samples(board, board.ranked, lambda row: row.place.gains.keys(), "gain")
 
 
 def forgetting(board: BoardView, rows: Iterable[RowView]) -> dict[str, dict[str, Sample]]:
     """What rows forgot, by the tasks that are ranked by; rows where it is not known are left out."""
     known = [row for row in rows if row.place.forgetting]
-    return _samples(board, known, lambda row: board.standings.tasks, statistics.forgetting)
+    return _samples(board, known, lambda row: board.standings.tasks, "forgetting")
 
 
 def _samples(
     board: BoardView,
     rows: Iterable[RowView],
     tasks: Callable[[RowView], Iterable[str]],
-    read: Callable[[list[Record]], Sample],
+    quantity: str,
 ) -> dict[str, dict[str, Sample]]:
     labels = task_labels(entry.record for row in board.rows for entry in row.entries)
+    known = kept(board)
     found: dict[str, dict[str, Sample]] = {}
     for row in rows:
         cells: dict[str, list[Record]] = {}
@@ -88,7 +94,7 @@ def _samples(
             if entry.record.status == "ok" and entry.record.gain is not None:
                 cells.setdefault(labels[entry.record.id], []).append(entry.record)
         try:
-            found[row.label] = {task: read(cells[task]) for task in tasks(row) if task in cells}
+            found[row.label] = {task: known.of(quantity, cells[task]) for task in tasks(row) if task in cells}
         except UserError:
             continue  # the standings tell why
     return found

@@ -14,27 +14,32 @@ from leaderboard.files import Files
 from leaderboard.navigation import frame
 from leaderboard.pages import render
 from leaderboard.site import BoardView, Entry, RowView, Site
+from suite.record import TaskRef
 from suite.words import seeds_line
 
 PAGE = "cell.html"
 SHARDS = "0123456789abcdef"
 PROMPTS = "data/prompts/"
+SEEDS = 100  # of a row and task that the page of a cell has links to: their number grows with its square
 
 
 def write(files: Files, site: Site) -> None:
     """Write the page and the sixteen parts of the index."""
     files.text(PAGE, render(PAGE, **frame(site, PAGE), prompts=prompts(files)))
     rows: dict[str, list[tuple[BoardView, RowView]]] = defaultdict(list)
+    seeds: dict[str, list[list[str]]] = {}
     for board in site.boards:
         for row in board.rows:
+            beside = _seeds(row)
             for entry in row.entries:
                 rows[entry.record.id].append((board, row))
+                seeds.setdefault(entry.record.id, beside[entry.record.cell.task])
     shards: dict[str, list[Entry]] = {digit: [] for digit in SHARDS}
     for entry in site.entries:
         shards[entry.record.id[0]].append(entry)
     several = len({entry.store for entry in (*site.entries, *site.superseded)}) > 1
     for digit, entries in shards.items():
-        files.data(f"where/{digit}", _shard(entries, rows, several))
+        files.data(f"where/{digit}", _shard(entries, rows, seeds, several))
 
 
 def prompts(files: Files) -> list[str]:
@@ -48,7 +53,10 @@ def anchor(board: BoardView, row: RowView) -> str:
 
 
 def _shard(
-    entries: list[Entry], rows: dict[str, list[tuple[BoardView, RowView]]], several: bool
+    entries: list[Entry],
+    rows: dict[str, list[tuple[BoardView, RowView]]],
+    seeds: dict[str, list[list[str]]],
+    several: bool,
 ) -> dict[str, Any]:
     """Cells by id: [store, badge, rows, [[id, seed] of the same row and task]].
 
@@ -67,13 +75,16 @@ def _shard(
             stores.setdefault(shlex.quote(entry.store) if several else "STORE", len(stores)),
             entry.badge,
             [named.setdefault(place, len(named)) for place in places],
-            _seeds(entry, found[0][1]) if found else [],
+            seeds.get(entry.record.id, []),
         ]
     return {"stores": list(stores), "rows": [list(place) for place in named], "cells": cells}
 
 
-def _seeds(entry: Entry, row: RowView) -> list[list[str]]:
-    task = entry.record.cell.task
-    return [
-        [one.record.id, seeds_line(one.record.cell)] for one in row.entries if one.record.cell.task == task
-    ]
+def _seeds(row: RowView) -> dict[TaskRef, list[list[str]]]:
+    """By task, the first cells of a row: [id, seed]."""
+    found: dict[TaskRef, list[list[str]]] = defaultdict(list)
+    for entry in row.entries:
+        cell = entry.record.cell
+        if len(found[cell.task]) < SEEDS:
+            found[cell.task].append([entry.record.id, seeds_line(cell)])
+    return found

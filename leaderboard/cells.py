@@ -42,6 +42,7 @@ from suite.record import (
 )
 from suite.words import recipe_line, seeds_line
 
+NOTES = 200  # that a page shows
 LONGEST = 20_000  # characters of an output that are kept
 POINTS = 400  # of a training curve
 _MARKS = {1.0: "1", 0.0: "0", None: "-"}
@@ -70,7 +71,7 @@ def _facts(record: Record) -> Facts:
     return {
         "id": record.id,
         "status": record.status,
-        "error": record.error,
+        "error": brief(record.error),
         "measured": record.measured,
         "track": cell.track,
         "base": [cell.base.name, cell.base.digest],
@@ -106,12 +107,24 @@ def _facts(record: Record) -> Facts:
         "cost": record.cost and record.cost.model_dump(mode="json"),
         "tokens_per_s": number(record.cost.tokens_per_s) if record.cost else None,
         "source": _source(record.source),
-        "notes": record.notes,
+        "notes": _notes(record.notes),
         "data": texts(record.data),
         "rows": record.rows,
         "contamination": [one.model_dump(mode="json") for one in record.contamination],
-        "made": record.provenance.model_dump(mode="json"),
+        "made": {**record.provenance.model_dump(mode="json"), "command": brief(record.provenance.command)},
     }
+
+
+def brief(text: str | None) -> str | None:
+    """A text for people, cut where no person would read on."""
+    if text is None or len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST]} ... (cut: {len(text)} characters in the record)"
+
+
+def _notes(notes: Sequence[str]) -> list[str | None]:
+    left = [f"{len(notes) - NOTES} more notes are in the record"] if len(notes) > NOTES else []
+    return [brief(note) for note in (*notes[:NOTES], *left)]
 
 
 def curve(points: Sequence[CurvePoint]) -> Json:

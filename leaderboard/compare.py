@@ -11,17 +11,19 @@ the page says so; `suite compare A B` has the others.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from leaderboard.files import Files, slug
 from leaderboard.navigation import frame
 from leaderboard.pages import render
+from leaderboard.samples import samples
 from leaderboard.site import BoardView, RowView, Site
 from suite.compare import Line, Pairs, Versus
 from suite.errors import UserError
 from suite.statistics import Interval
-from suite.statistics.noise import noise
+from suite.statistics.noise import Noise
 
 PAGE = "compare.html"
 MOST = 30  # rows of a board that are compared with each other: 435 pairs
@@ -35,7 +37,7 @@ def write(files: Files, site: Site) -> None:
         if not (rows := compared(board)):
             continue
         known = {entry.record.id: entry.record for row in board.rows for entry in row.entries}
-        read = Pairs(board.standings.board, known, [row.place.row for row in rows])
+        read = Pairs(board.standings.board, known, [row.place.row for row in rows], samples(board))
         for at, row in enumerate(rows[:-1]):
             files.data(f"compare/{board.id}/{row.key}", pairs(row, rows[at + 1 :], read))
         index.append(
@@ -62,24 +64,28 @@ def compared(board: BoardView) -> tuple[RowView, ...]:
 def pairs(a: RowView, others: Sequence[RowView], read: Pairs) -> dict[str, Any]:
     """By key of b: what it is beside `a`, or why the two cannot be compared."""
     found: dict[str, Any] = {}
+    ties: dict[tuple[str, tuple[str, ...]], list[tuple[RowView, dict[str, Any]]]] = defaultdict(list)
     for b in others:
         try:
             one = read.between(a.place.row, b.place.row)
         except UserError as error:
             found[b.key] = {"fault": str(error)}
             continue
-        lines = [{**_line(line), "noise": _noise(line, one, a, b, read)} for line in one.lines]
+        lines = [_line(line) for line in one.lines]
         found[b.key] = {"lines": lines, "notes": list(one.notes)}
+        for line, shown in zip(one.lines, lines, strict=True):
+            if line.verdict == "cannot tell":
+                tasks = (line.task,) if line.task is not None else _tasks(one, line.quantity)
+                ties[line.quantity, tasks].append((b, shown))
+    for (quantity, tasks), ones in ties.items():
+        told = read.noise(a.place.row, [b.place.row for b, _ in ones], quantity, tasks)
+        for (_, shown), noise in zip(ones, told, strict=True):
+            shown["noise"] = _noise(noise)
     return found
 
 
-def _noise(line: Line, one: Versus, a: RowView, b: RowView, read: Pairs) -> dict[str, Any] | None:
-    """What the noise of a tie is made of; None where there is no tie."""
-    if line.verdict != "cannot tell":
-        return None
-    tasks = [line.task] if line.task is not None else _tasks(one, line.quantity)
-    sides = ({task: read.sample(row.place.row, line.quantity, task) for task in tasks} for row in (a, b))
-    found = noise(*sides)
+def _noise(found: Noise) -> dict[str, Any]:
+    """What the noise of a tie is made of."""
     return {
         "items": _digits(found.items),
         "seeds": None if found.seeds is None else _digits(found.seeds),
@@ -89,9 +95,9 @@ def _noise(line: Line, one: Versus, a: RowView, b: RowView, read: Pairs) -> dict
     }
 
 
-def _tasks(one: Versus, quantity: str) -> list[str]:
+def _tasks(one: Versus, quantity: str) -> tuple[str, ...]:
     """The tasks that a mean of a quantity is over."""
-    return [line.task for line in one.lines if line.task is not None and line.quantity == quantity]
+    return tuple([line.task for line in one.lines if line.task is not None and line.quantity == quantity])
 
 
 def _line(line: Line) -> dict[str, Any]:
@@ -110,6 +116,7 @@ def _line(line: Line) -> dict[str, Any]:
         "items": compared.interval.items,
         "paired": compared.paired_seeds,
         "flips": [[one.seed, one.only_a, one.only_b, _digits(one.p)] for one in line.flips],
+        "noise": None,
     }
 
 

@@ -14,7 +14,8 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,9 +23,14 @@ from typing import Any
 
 from suite.store import StoreError
 
+_TOLD = re.compile(r"(^|-)[0-9a-f]{16}$")
 _LONGEST = 60  # characters of a slug
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _PART = f"part {secrets.token_hex(16)}"  # stands for a part while the rest is written; no record can know it
+_CALL = b"suiteData("
+_OURS = {"data": re.compile(r".+\.js"), "charts": re.compile(r".+-[0-9a-f]{16}\.(json|csv|svg)")}
+_HALF = re.compile(r"\..+\.\d+\.tmp")
+_STOPPED_S = 600  # a write takes milliseconds: an older part of a file belongs to a process that is gone
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 
 
@@ -57,11 +63,31 @@ class Files:
         self.written.add(path)
 
     def prune(self, old: Iterable[str]) -> None:
-        """Remove files of an earlier build that this one did not write, and cells of one that was stopped."""
-        found = {f"data/cells/{file.name}" for file in (self.out / "data" / "cells").glob("*.js")}
-        for path in {*old, *found} - self.written:
-            if _KEY.fullmatch(path):
-                (self.out / path).unlink(missing_ok=True)
+        """Remove what is not of this build: what the last one listed, and data of one that was stopped."""
+        try:
+            for path in {*old, *self._left()} - self.written:
+                if _KEY.fullmatch(path):
+                    (self.out / path).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{error.filename}: cannot be removed ({error.strerror or error})") from None
+
+    def _left(self) -> Iterator[str]:
+        """Data, pictures and half-written files that look like ours, whoever left them."""
+        for folder, kinds in _OURS.items():
+            for file in (self.out / folder).rglob("*"):
+                path = file.relative_to(self.out).as_posix()
+                if path in self.written or not file.is_file():
+                    continue
+                if _HALF.fullmatch(file.name) and time.time() - file.lstat().st_mtime > _STOPPED_S:
+                    file.unlink(missing_ok=True)
+                elif kinds.fullmatch(file.name) and (folder != "data" or _hands_over(file)):
+                    yield path
+
+
+def _hands_over(file: Path) -> bool:
+    """Whether a script is a data file: OUT may hold scripts of somebody else."""
+    with file.open("rb") as opened:
+        return opened.read(len(_CALL)) == _CALL
 
 
 def put(out: Path, path: str, content: bytes) -> None:
@@ -133,12 +159,12 @@ def as_script(key: str, value: Any) -> str:
 def slug(text: str) -> str:
     """A name for a file, a link or a key: lower-case letters, digits, '-'. Other texts have other names.
 
-    What it had to change is told apart by 8 hex digits of the text's SHA-256.
+    What it had to change is told apart by 16 hex digits of the text's SHA-256.
     """
     plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_LONGEST]
-    if plain == text:
+    if plain == text and not _TOLD.search(plain):  # else the slug of another text could be this text
         return plain
-    told = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    told = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{plain.strip('-')}-{told}".strip("-")
 
 

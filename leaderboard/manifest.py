@@ -32,6 +32,7 @@ _LIBRARIES = (
     *("altair", "huggingface-hub", "jinja2", "markupsafe", "numpy", "pydantic", "pydantic-core", "pyyaml"),
     *("scipy", "vl-convert-python"),
 )
+_STORED = {"records", "prompts", "base"}  # folders of a store: no site, whatever lies in them
 _DEEPEST = 4  # levels below a path: folders of stores, a store, its records
 
 
@@ -120,7 +121,8 @@ def _files(path: str, levels: int) -> Iterator[tuple[object, ...]]:
     try:
         with os.scandir(path) as found:
             inner = [one for one in found if not one.name.startswith(".")]
-        if levels < _DEEPEST and os.path.lexists(os.path.join(path, CACHE)):
+        own = os.path.basename(path) in _STORED or any(one.name == "records" for one in inner)
+        if not own and levels < _DEEPEST and os.path.lexists(os.path.join(path, CACHE)):
             return
         for one in inner:
             if one.is_dir(follow_symlinks=False):

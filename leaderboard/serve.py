@@ -76,6 +76,7 @@ class _Server(ThreadingHTTPServer):
     """Threads end with the command; a client that hangs up is no news."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def handle_error(self, request: socket | tuple[bytes, socket], client_address: Any) -> None:
         """A browser that stopped loading a page broke the pipe: nothing to tell."""
@@ -101,6 +102,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bool) -> None:
         if not self._meant_for_us():
             return self.send_error(HTTPStatus.MISDIRECTED_REQUEST, f"this is {HOST} and no other host")
+        led = self.headers.get("Sec-Fetch-Mode") == "navigate"  # a link that was followed; frames are refused
+        if self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") and not led:
+            return self.send_error(HTTPStatus.FORBIDDEN, "asked for by another site")
         file = find(self.root, self.path)
         if file is None:
             return self.send_error(HTTPStatus.NOT_FOUND, "no such file")
@@ -123,6 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(size))
         self.send_header("Content-Security-Policy", POLICY)
         self.send_header("X-Content-Type-Options", "nosniff")
+        # data are scripts, which a page of any other site could load
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.send_header("X-Frame-Options", "DENY")
         self.send_header("Cache-Control", "no-cache")
         self.end_headers()
 

@@ -55,17 +55,20 @@ def write(files: Files, site: Site) -> None:
     cells: dict[str, list[Entry]] = defaultdict(list)
     for entry in site.entries:
         cells[entry.record.cell.variant.name].append(entry)
+    around = frame(site, "")
     for name, entries in sorted(cells.items()):
-        files.text(variant_page(name), page(site, name, rows[name], entries))
+        files.text(variant_page(name), page(site, name, rows[name], entries, around))
         files.data(f"variants/{slug(name)}", data(entries))
 
 
-def page(site: Site, name: str, rows: Sequence[OnBoard], entries: Sequence[Entry]) -> str:
-    """The page of one variant."""
+def page(
+    site: Site, name: str, rows: Sequence[OnBoard], entries: Sequence[Entry], around: dict[str, Any]
+) -> str:
+    """The page of one variant; `around` is the frame that all of them share."""
     records = [entry.record for entry in entries]
     return render(
         "variant.html",
-        **frame(site, variant_page(name)),
+        **{**around, "here": variant_page(name)},
         name=name,
         what=described(name),
         defaults=_defaults(described(name)),

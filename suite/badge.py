@@ -11,9 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from suite import plain_yaml
 from suite.store import StoreError, reason
 
 FILE = "store.yaml"
@@ -42,8 +42,8 @@ def read(folder: Path) -> Badge | None:
     if len(content) > _LARGEST:
         raise StoreError(f"{file}: has more than {_LARGEST} bytes; expected `badge:` and `by:`")
     try:
-        return Badge.model_validate(yaml.safe_load(content))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return Badge.model_validate(plain_yaml.load(content))
+    except ValueError as error:
         why = reason(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
         raise StoreError(
             f"{file}: {why}; expected `badge: verified` or `community`, and `by: TEXT`"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,22 +10,16 @@ from itertools import combinations
 import numpy as np
 
 from suite import statistics
-from suite.comparable import check, representatives
+from suite.comparable import check
+from suite.compare_rows import SCORE, Rows
 from suite.errors import UserError, nearest
 from suite.record import Record
 from suite.statistics import Comparison, Interval, Sample
-from suite.statistics.many import Many
-from suite.summary import DEFAULT, Board, SummaryRow, boards, task_labels
+from suite.statistics.kept import Samples
+from suite.statistics.noise import Noise, noises
+from suite.summary import DEFAULT, Board, SummaryRow, boards
 
-QUANTITIES: Mapping[str, Callable[[Iterable[Record]], Sample]] = {
-    "gain": statistics.gain,
-    "forgetting": statistics.forgetting,
-    "loss": statistics.log_loss,
-}
-
-
-_SCORE = "score"  # after training: what the flips are counted in
-_READ = {**QUANTITIES, _SCORE: statistics.score}
+QUANTITIES = ("gain", "forgetting", "loss")
 
 
 @dataclass(frozen=True)
@@ -128,42 +122,38 @@ def _versus(
 class Pairs:
     """The comparisons of a board's rows (all, if none are given) with each other; samples are read once.
 
-    `known` are the records of the board by id. Quickest where one row is asked for with all after it, then
-    the next: those that are alike are compared together.
+    `known` are the records of the board by id, `samples` what others have read of them. Quickest where one
+    row is asked for with all after it, then the next: those that are alike are compared together.
     """
 
     def __init__(
-        self, board: Board, known: Mapping[str, Record], rows: Sequence[SummaryRow] | None = None
+        self,
+        board: Board,
+        known: Mapping[str, Record],
+        rows: Sequence[SummaryRow] | None = None,
+        samples: Samples | None = None,
     ) -> None:
         self.board = board
-        self._labels = [row.label for row in (board.rows if rows is None else rows)]
-        labels = task_labels(known[one] for row in board.rows for one in row.records)
-        self._cells = {row.label: [known[one] for one in row.records] for row in board.rows}
-        self._by_task = {label: _by_task(cells, labels) for label, cells in self._cells.items()}
-        self._samples: dict[tuple[str, str, str], Sample | UserError] = {}
-        self._many: dict[str, Many] = {}
-        self._alone: dict[str, list[Record]] = {}
+        self._rows = Rows(board, known, board.rows if rows is None else rows, samples or Samples())
         self._first = ""  # the row whose comparisons are in `_found`
         self._found: dict[tuple[str, tuple[str, ...]], dict[str, Comparison]] = {}
 
     def sample(self, row: SummaryRow, quantity: str, task: str) -> Sample:
         """What a row did on a task. UserError where its cells are no sample."""
-        key = row.label, quantity, task
-        if key not in self._samples:
-            try:
-                self._samples[key] = _READ[quantity](self._by_task[row.label][task])
-            except UserError as error:
-                self._samples[key] = error
-        if isinstance(found := self._samples[key], UserError):
-            raise UserError(str(found))
-        return found
+        return self._rows.sample(row.label, quantity, task)
+
+    def noise(
+        self, a: SummaryRow, others: Sequence[SummaryRow], quantity: str, tasks: Sequence[str]
+    ) -> list[Noise]:
+        """What the noise of each of `others` - a is made of, the mean over tasks. UserError as `between`."""
+        return noises(self._rows.many(quantity), [(a.label, b.label) for b in others], tasks)
 
     def between(self, a: SummaryRow, b: SummaryRow, task: str | None = None) -> Versus:
         """b against a. UserError where they were not trained and scored alike, or nothing can be compared."""
-        cells = [self._cells[row.label] for row in (a, b)]
-        self._check(a, b)
+        cells = [self._rows.cells[row.label] for row in (a, b)]
+        self._rows.check(a.label, b.label)
         notes = [_unfinished(row, ones) for row, ones in zip((a, b), cells, strict=True)]
-        sides = self._by_task[a.label], self._by_task[b.label]
+        sides = self._rows.by_task[a.label], self._rows.by_task[b.label]
         tasks = [one for one in self.board.recipes if all(one in side for side in sides)]
         if task is not None:
             if task not in tasks:
@@ -185,7 +175,7 @@ class Pairs:
         done: list[str] = []
         for each in tasks:
             try:
-                a_is, b_is = (statistics.interval(self.sample(row, quantity, each)) for row in (a, b))
+                a_is, b_is = (self._rows.interval(row.label, quantity, [each]) for row in (a, b))
                 compared = self._compared(a, b, quantity, [each])
             except UserError as error:
                 notes.append(f"no {quantity} on {each}: {error}")
@@ -195,19 +185,8 @@ class Pairs:
             yield Line(each, quantity, a_is, b_is, compared, compared.p, flips)
         if len(done) > 1:
             compared = self._compared(a, b, quantity, done)
-            a_is, b_is = (
-                statistics.over_tasks({each: self.sample(row, quantity, each) for each in done})
-                for row in (a, b)
-            )
+            a_is, b_is = (self._rows.interval(row.label, quantity, done) for row in (a, b))
             yield Line(None, quantity, a_is, b_is, compared, compared.p, ())
-
-    def _check(self, a: SummaryRow, b: SummaryRow) -> None:
-        """Raise UserError unless the two may be compared: a row that agrees in itself is judged by a few."""
-        for row in (a, b):
-            if row.label not in self._alone:
-                check(self._cells[row.label])
-                self._alone[row.label] = representatives(self._cells[row.label])
-        check([*self._alone[a.label], *self._alone[b.label]])
 
     def _compared(self, a: SummaryRow, b: SummaryRow, quantity: str, tasks: Sequence[str]) -> Comparison:
         """b - a, the mean over tasks, found together with those of all rows after `a`."""
@@ -215,8 +194,8 @@ class Pairs:
             self._first, self._found = a.label, {}
         key = quantity, tuple(tasks)
         if key not in self._found:
-            many = self._all(quantity)
-            after = self._labels[self._labels.index(a.label) + 1 :]
+            many = self._rows.many(quantity)
+            after = self._rows.labels[self._rows.labels.index(a.label) + 1 :]
             alike = [label for label in after if many.alike(a.label, label, tasks)]
             told = many.compare([(a.label, label) for label in alike], tasks)
             self._found[key] = dict(zip(alike, told, strict=True))
@@ -225,36 +204,19 @@ class Pairs:
         sides = ({task: self.sample(row, quantity, task) for task in tasks} for row in (a, b))
         return statistics.compare_over_tasks(*sides)
 
-    def _all(self, quantity: str) -> Many:
-        """The samples of all rows, of those tasks where there is one."""
-        if quantity not in self._many:
-            samples: dict[str, dict[str, Sample]] = {label: {} for label in self._labels}
-            rows = {row.label: row for row in self.board.rows}
-            for label, of in samples.items():
-                for task in self._by_task[label]:
-                    with suppress(UserError):  # told where the pair is asked for
-                        of[task] = self.sample(rows[label], quantity, task)
-            self._many[quantity] = Many(samples)
-        return self._many[quantity]
-
     def _flips(self, a: SummaryRow, b: SummaryRow, task: str) -> tuple[Flips, ...]:
         """McNemar's test of the answers after training, for each seed that both have."""
-        one, other = (self.sample(row, _SCORE, task) for row in (a, b))
-        seeds = [seed for seed in one.seeds if seed in other.seeds]
+        one, other = (self.sample(row, SCORE, task) for row in (a, b))
+        both = set(other.seeds)
+        seeds = [seed for seed in one.seeds if seed in both]
         if one.items is not other.items:
             known = set(other.items)
             items = [item for item in one.items if item in known]
             one, other = one.of(seeds, items), other.of(seeds, items)
-        one, other = one.of(seeds, one.items), other.of(seeds, other.items)
-        binary = np.all(np.isin(one.values, (0, 100)) & np.isin(other.values, (0, 100)), axis=1).tolist()
-        only_a, only_b = (one.values > other.values).sum(axis=1), (other.values > one.values).sum(axis=1)
-        return tuple(
-            Flips(
-                seed, int(only_a[at]), int(only_b[at]), statistics.flipped(int(only_a[at]), int(only_b[at]))
-            )
-            for at, seed in enumerate(seeds)
-            if binary[at]
-        )
+        x, y = one.of(seeds, one.items).values, other.of(seeds, other.items).values
+        binary = np.all(((x == 0) | (x == 100)) & ((y == 0) | (y == 100)), axis=1).tolist()
+        counts = zip(seeds, (x > y).sum(axis=1).tolist(), (y > x).sum(axis=1).tolist(), binary, strict=True)
+        return tuple(Flips(seed, a, b, statistics.flipped(a, b)) for seed, a, b, whole in counts if whole)
 
 
 def every(board: Board, known: Mapping[str, Record]) -> Iterator[Versus]:
@@ -272,14 +234,6 @@ def _as_family(drafts: Sequence[Line]) -> tuple[Line, ...]:
         Line(line.task, line.quantity, line.a, line.b, line.comparison, p, line.flips)
         for line, p in zip(drafts, adjusted, strict=True)
     )
-
-
-def _by_task(cells: Iterable[Record], labels: Mapping[str, str]) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = {}
-    for record in cells:
-        if record.status == "ok" and record.read:
-            found.setdefault(labels[record.id], []).append(record)
-    return found
 
 
 def _unfinished(row: SummaryRow, cells: Sequence[Record]) -> str:

@@ -18,6 +18,7 @@ from suite.origin import Fact, Source
 from suite.record import HeldOut, Record, Score, Scores
 
 MOST_EVALUATIONS = 1_000
+MOST_VALUES = 20_000  # of a list or a mapping: more than any model has weights; a page shows all of them
 DEEPEST = 20  # levels of a setting
 LARGEST_NUMBER = 1e100  # what a float32 computes ends at 3.4e38; squares and sums of this are still finite
 LARGEST_COUNT = 1 << 63
@@ -73,6 +74,8 @@ def _look(value: Any, place: str, text: bool, open_: bool, depth: int, good: Sco
     else:
         fact = isinstance(value, Fact)
         inner = value.__dict__ if fact else value
+        if not fact and len(inner) > MOST_VALUES:
+            raise _Fault(f"{place[:100]}: {len(inner)} values; expected at most {MOST_VALUES}")
         pairs = inner.items() if isinstance(inner, Mapping) else enumerate(inner)
         for name, one in pairs:
             if not fact and not _usual(name):
@@ -128,6 +131,8 @@ def _scores(part: str, scores: Scores) -> None:
         if len(known) > MOST_EVALUATIONS:
             raise _Fault(f"{part}.{kind}: more than {MOST_EVALUATIONS} evaluations")
         for name, score in known.items():
+            if score.evaluation != name:
+                raise _Fault(f"{part}.{kind}.{name}: holds the score of {score.evaluation}")
             _items(f"{part}.{kind}.{name}", score)
     for split, held in scores.held_out.items():
         _held_out(f"{part}.held_out.{split}", held)

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from suite import plain_yaml
 from suite.errors import UserError
 from suite.store import reason
 
@@ -88,10 +88,10 @@ def read(file: Path) -> Submission:
     if len(content) > _LARGEST:
         raise _fault(file, f"has more than {_LARGEST} bytes; no submission does")
     try:
-        return Submission.model_validate(yaml.safe_load(content))
+        return Submission.model_validate(plain_yaml.load(content))
     except ValidationError as error:
         raise _fault(file, reason(error)) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _fault(file, f"is no YAML: {error}") from None
 
 

@@ -12,6 +12,7 @@ from leaderboard.charts.drawing import Picture, Row, clean
 from leaderboard.charts.series import Series
 from leaderboard.charts.words import counted, left_over
 from leaderboard.pages import points
+from leaderboard.samples import samples
 from leaderboard.site import BoardView, RowView
 from suite.skills import by_skill
 from suite.statistics import Interval
@@ -38,7 +39,8 @@ def gains(board: BoardView, series: Series) -> Picture | None:
 def skills(board: BoardView, series: Series) -> Picture | None:
     """What was forgotten of each general skill; None where none was measured."""
     records = {row.key: [entry.record for entry in row.entries] for row in series.rows}
-    intervals = by_skill(records, board.standings.board.skills, board.standings.tasks)
+    whole = board.standings
+    intervals = by_skill(records, whole.board.skills, whole.tasks, samples(board))
     known = sorted({skill for skills in intervals.values() for skill in skills})
     found = {
         skill: [

@@ -55,7 +55,8 @@ const suite = (() => {
       if ((name === "href" || name === "src") && !LINK.test(value)) throw new Error(`not a link of ours: ${value}`);
       made.setAttribute(name, value === true ? "" : value);
     }
-    made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+    // one by one: a call takes some ten thousand arguments, and a record may have more of anything
+    for (const child of children.flat()) if (child !== null && child !== undefined) made.append(child);
     return made;
   };
 
@@ -66,7 +67,7 @@ const suite = (() => {
       if (value === null || value === undefined || value === "") query.delete(name);
       else query.set(name, value);
       const text = query.toString();
-      history.replaceState(null, "", `${location.pathname}${text ? `?${text}` : ""}${location.hash}`);
+      history.replaceState(null, "", `${location.href.split(/[?#]/)[0]}${text ? `?${text}` : ""}${location.hash}`);
     },
   };
 

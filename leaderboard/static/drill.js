@@ -13,15 +13,17 @@ const drill = (() => {
     const code = character.charCodeAt(0);
     return code < 32 ? String.fromCharCode(0x2400 + code) : `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
   };
+  const MARKED = 1000;
   const visible = (text) => {
     const parts = [];
     let from = 0;
     for (const found of text.matchAll(HIDDEN)) {
+      if (parts.length > MARKED) break; // a browser takes a minute over ten thousands of elements in one line
       if (found.index > from) parts.push(text.slice(from, found.index));
       parts.push(el("span", { class: "control", title: "a character that cannot be seen" }, symbol(found[0])));
       from = found.index + found[0].length;
     }
-    if (from < text.length) parts.push(text.slice(from));
+    if (from < text.length) parts.push(parts.length > MARKED ? plain(text.slice(from)) : text.slice(from));
     return parts;
   };
   const plain = (text) => text.replace(HIDDEN, symbol);

@@ -39,7 +39,7 @@
   const sorted = (items, rows, how) => {
     const ease = new Map(items.map((at) => [at, rows.reduce((sum, row) => sum + (row.shares[at] ?? 0), 0) / rows.length]));
     const keys = { "": (at) => -ease.get(at), hard: (at) => ease.get(at), split: (at) => Math.abs(ease.get(at) - 0.5), number: (at) => at };
-    const key = keys[how] ?? keys[""];
+    const key = Object.hasOwn(keys, how) ? keys[how] : keys[""];
     return [items.toSorted((a, b) => key(a) - key(b) || a - b), ease];
   };
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy import special
@@ -26,7 +25,8 @@ from suite.statistics.intervals import (
     compare_over_tasks,
 )
 from suite.statistics.sample import Sample, Values
-from suite.statistics.variance import UNASKED, Moments
+from suite.statistics.tables import Table
+from suite.statistics.variance import Moments
 
 PRECISE = 1e-13  # of the logarithm of a p
 STEPS = 100  # at most, to find it
@@ -34,6 +34,7 @@ BLOCK = 1 << 21  # differences that are held at once
 
 Samples = Mapping[str, Sample]  # by task
 Couple = tuple[str, str]
+Batch = tuple[list[int], Moments, int, int]
 
 
 def compare_many(samples: Mapping[str, Samples], couples: Sequence[Couple]) -> list[Comparison]:
@@ -46,37 +47,50 @@ class Many:
 
     def __init__(self, samples: Mapping[str, Samples]) -> None:
         self._samples = samples
-        self._place: dict[tuple[str, str], tuple[_Table, int]] = {}
+        self._place: dict[tuple[str, str], tuple[Table, int]] = {}
         alike: dict[Hashable, list[str]] = defaultdict(list)
         for name, of in samples.items():
             for task, one in of.items():
                 alike[task, one.seeds, one.items, one.groups, one.limits].append(name)
         for key, names in alike.items():
             task = key[0]  # pyright: ignore[reportIndexIssue]
-            table = _Table.of([samples[name][task] for name in names])
+            table = Table.of([samples[name][task] for name in names])
             self._place |= {(task, name): (table, row) for row, name in enumerate(names)}
 
     def compare(self, couples: Sequence[Couple], tasks: Sequence[str] | None = None) -> list[Comparison]:
         """b - a of every couple (a, b), the mean over `tasks` (all, if None). UserError as for one pair."""
         found: dict[int, Comparison] = {}
-        batches: dict[tuple[_Table, ...], list[int]] = defaultdict(list)
+        for batch, whole, seeds, items in self.moments(couples, tasks):
+            found |= zip(batch, _told(whole, seeds, items), strict=True)
+        for at, couple in enumerate(couples):
+            if at not in found:
+                found[at] = compare_over_tasks(*self.samples(couple, tasks))
+        return [found[at] for at in range(len(couples))]
+
+    def samples(self, couple: Couple, tasks: Sequence[str] | None = None) -> tuple[Samples, Samples]:
+        """Those of both, of these tasks (all, if None)."""
+        a, b = (self._samples[name] for name in couple)
+        return (a, b) if tasks is None else ({t: a[t] for t in tasks}, {t: b[t] for t in tasks})
+
+    def moments(self, couples: Sequence[Couple], tasks: Sequence[str] | None = None) -> Iterator[Batch]:
+        """Of couples that are alike: their places, the moments of b - a ([pair] each), seeds, items."""
+        batches: dict[tuple[Table, ...], list[int]] = defaultdict(list)
         for at, couple in enumerate(couples):
             if tables := self._tables(couple, tasks):
                 batches[tables].append(at)
-            else:
-                a, b = (_part(self._samples[name], tasks) for name in couple)
-                found[at] = compare_over_tasks(a, b)
         for tables, batch in batches.items():
             names = tasks or list(self._samples[couples[batch[0]][0]])
             rows = np.array([[[self._place[t, n][1] for n in couples[at]] for at in batch] for t in names])
-            found |= zip(batch, _compared(tables, rows), strict=True)
-        return [found[at] for at in range(len(couples))]
+            seeds, items = min(table.seeds for table in tables), min(len(table.group) for table in tables)
+            size = max(1, BLOCK // max(table.rest.shape[1] for table in tables))
+            for at in range(0, len(batch), size):
+                yield batch[at : at + size], _moments(tables, rows[:, at : at + size]), seeds, items
 
     def alike(self, a: str, b: str, tasks: Sequence[str]) -> bool:
         """Whether the two have the same seeds and items in these tasks: then they are compared at once."""
         return bool(self._tables((a, b), tasks))
 
-    def _tables(self, couple: Couple, tasks: Sequence[str] | None) -> tuple[_Table, ...]:
+    def _tables(self, couple: Couple, tasks: Sequence[str] | None) -> tuple[Table, ...]:
         """The tables in which both are rows, by task; none where they are not alike in all."""
         a, b = couple
         known = [[self._place.get((task, name)) for name in couple] for task in tasks or self._samples[a]]
@@ -88,92 +102,14 @@ class Many:
         return tables
 
 
-def _part(samples: Samples, tasks: Sequence[str] | None) -> Samples:
-    return samples if tasks is None else {task: samples[task] for task in tasks}
-
-
-def _compared(tables: Sequence[_Table], rows: Values) -> list[Comparison]:
-    """The comparisons of rows [task, pair, 2] of the tables."""
-    seeds, items = min(table.seeds for table in tables), min(len(table.group) for table in tables)
-    size = max(1, BLOCK // max(table.rest.shape[1] for table in tables))
-    found: list[Comparison] = []
-    for at in range(0, rows.shape[1], size):
-        found += _told(_moments(tables, rows[:, at : at + size]), seeds, items)
-    return found
-
-
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """K rows of one task: [K, S, N] values, and what `pulls` makes of them before anything is unasked."""
-
-    key: Hashable  # tables of one key are added item by item
-    values: Values
-    mean: Values  # [K]
-    by_group: Values  # [K, S, G]: the means of the groups, unasked items counted
-    pull: Values  # [K, N]: mean over seeds
-    rest: Values  # [K, S N]: pulls about their means over seeds
-    group: Values  # [N]
-    sizes: Values  # [G]
-    scale: Values  # [G]
-    limits: tuple[float, float] | None
-    unasked: int
-    squares: Values = field(init=False)  # [K]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "squares", np.einsum("ki,ki->k", self.rest, self.rest))
-
-    @property
-    def seeds(self) -> int:
-        """How many."""
-        return self.values.shape[1]
-
-    @classmethod
-    def of(cls, samples: Sequence[Sample]) -> _Table:
-        """The table of samples that are alike."""
-        one = samples[0]
-        values = np.stack([sample.values for sample in samples])
-        labels = np.array(one.groups) if one.groups else np.zeros(len(one.items), dtype=int)
-        names, group = np.unique(labels, return_inverse=True)
-        unasked = UNASKED if one.limits and len(one.items) > 1 else 0
-        sizes = np.bincount(group) + 2 * unasked
-        sums = np.stack([values[:, :, group == g].sum(axis=2) for g in range(len(names))], axis=2)
-        by_group = sums / sizes
-        scale = np.sqrt(sizes / np.maximum(sizes - 1, 1)) / (len(names) * sizes)
-        pulled = (values - by_group[:, :, group]) * scale[group]
-        pull = pulled.mean(axis=1)
-        rest = (pulled - pull[:, None]).reshape(len(values), -1)
-        mean = np.array([sample.mean for sample in samples])
-        key = one.items, one.groups, unasked
-        return cls(key, values, mean, by_group, pull, rest, group, sizes, scale, one.limits, unasked)
-
-    def most(self, a: Values, b: Values) -> Values:
-        """[P]: the largest difference that an item can have; infinite without limits."""
-        if not self.limits:
-            return np.full(len(a), np.inf)
-        widest = max(abs(limit) for limit in self.limits)
-        high, low = self.values.max(axis=(1, 2)), self.values.min(axis=(1, 2))
-        if np.all(np.maximum(high[b] - low[a], high[a] - low[b]) <= widest):
-            return np.full(len(a), widest)
-        return np.maximum(widest, np.abs(self.values[b] - self.values[a]).max(axis=(1, 2)))
-
-    def scatter(self, a: Values, b: Values) -> Values:
-        """[P]: the squares of the differences of `rest`, summed; exact where they are small."""
-        both = self.squares[a] + self.squares[b]
-        found = both - 2 * np.einsum("pi,pi->p", self.rest[a], self.rest[b])
-        near = np.flatnonzero(found < 1e-3 * both)
-        gap = self.rest[b[near]] - self.rest[a[near]]
-        found[near] = np.einsum("pi,pi->p", gap, gap)
-        return found
-
-
-def _moments(tables: Sequence[_Table], rows: Values) -> Moments:
+def _moments(tables: Sequence[Table], rows: Values) -> Moments:
     """The moments of the mean over tables of b - a, for rows [table, pair, 2]; each field is [pair]."""
     times = 1 / len(tables)
     zero = np.zeros(rows.shape[1])
     value, centre, rest, ends = zero.copy(), zero.copy(), zero.copy(), zero.copy()
     pulls: dict[Hashable, Values] = {}
     added: dict[Hashable, Values] = {}
-    of: dict[Hashable, _Table] = {}
+    of: dict[Hashable, Table] = {}
     seeds: list[tuple[Values, float]] = []
     for table, (a, b) in zip(tables, rows.transpose(0, 2, 1), strict=True):
         count = table.seeds
@@ -199,7 +135,7 @@ def _moments(tables: Sequence[_Table], rows: Values) -> Moments:
     return Moments(value, centre, np.maximum(item - rest, 0), item_df, seed, seed_df, rest, -ends, ends)  # pyright: ignore[reportArgumentType]
 
 
-def _by_group(table: _Table, pull: Values, added: Values | None) -> list[tuple[Values, float]]:
+def _by_group(table: Table, pull: Values, added: Values | None) -> list[tuple[Values, float]]:
     """(variance [P], degrees of freedom) that each group's items bring."""
     found = []
     for g, size in enumerate(table.sizes):
@@ -227,12 +163,18 @@ def _told(found: Moments, seeds: int, items: int) -> list[Comparison]:
     low = np.minimum(found.value, np.maximum(found.lowest, found.centre - half))
     high = np.maximum(found.value, np.minimum(found.highest, found.centre + half))
     se = half / _edge(df)
-    least = np.where(se > 0, se * special.nctdtrinc(df, 1 - POWER, _edge(df)), 0.0)
-    columns = (one.tolist() for one in (np.asarray(found.value), low, high, se, df, _p(found), least))
+    columns = (
+        one.tolist() for one in (np.asarray(found.value), low, high, se, df, _p(found), noticeable(se, df))
+    )
     return [
         Comparison(Interval(value, below, above, error, free, seeds, items), p, smallest, seeds)
         for value, below, above, error, free, p, smallest in zip(*columns, strict=True)
     ]
+
+
+def noticeable(se: Values, df: Values) -> Values:
+    """`suite.statistics.intervals.detectable` for each pair."""
+    return np.where(se > 0, se * special.nctdtrinc(df, 1 - POWER, _edge(df)), 0.0)
 
 
 def _half_width(found: Moments, level: Values | float = LEVEL) -> Values:

@@ -12,13 +12,15 @@ of seeds and items, if their noise stays what was seen. A few seeds know it badl
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from suite.errors import UserError
-from suite.statistics.intervals import Interval, _df, _edge, detectable, difference, half_width
-from suite.statistics.sample import Sample
+from suite.statistics.intervals import difference
+from suite.statistics.many import Couple, Many, _df, _edge, _half_width, noticeable
+from suite.statistics.sample import Sample, Values
 from suite.statistics.variance import Moments, Part, moments
 
 MOST = 1000  # times the seeds or items that there are: more is as good as never
@@ -48,31 +50,46 @@ def noise(a: Mapping[str, Sample], b: Mapping[str, Sample]) -> Noise:
     for task in a:
         found, _ = difference(a[task], b[task])
         parts += [Part(part.sample, part.times / len(a)) for part in found]
-    whole = moments(parts)
     seeds = min(len(part.sample.seeds) for part in parts)
     items = min(len(part.sample.items) for part in parts)
-    total = whole.item + whole.seed
+    whole = {name: np.array([value]) for name, value in vars(moments(parts)).items()}
+    return _told(Moments(**whole), seeds, items)[0]  # pyright: ignore[reportArgumentType]
+
+
+def noises(many: Many, couples: Sequence[Couple], tasks: Sequence[str] | None = None) -> list[Noise]:
+    """The same of every couple (a, b), the mean over `tasks` (all, if None)."""
+    found: dict[int, Noise] = {}
+    for batch, whole, seeds, items in many.moments(couples, tasks):
+        found |= zip(batch, _told(whole, seeds, items), strict=True)
+    for at, couple in enumerate(couples):
+        if at not in found:
+            found[at] = noise(*many.samples(couple, tasks))
+    return [found[at] for at in range(len(couples))]
+
+
+def _told(whole: Moments, seeds: int, items: int) -> list[Noise]:
+    """By pair; each field of `whole` is [pair]."""
+    more_items = _enough(whole, items, _with_items)
     if seeds < 2:
-        return Noise(1.0, None, None, None, _enough(whole, items, lambda times: _with_items(whole, times)))
-    own = max(whole.seed - whole.rest, 0.0)
-    return Noise(
-        items=whole.item / total if total else 0.0,
-        seeds=own / total if total else 0.0,
-        answers=(whole.seed - own) / total if total else 0.0,
-        more_seeds=_enough(whole, seeds, lambda times: _with_seeds(whole, times, seeds)),
-        more_items=_enough(whole, items, lambda times: _with_items(whole, times)),
-    )
+        return [Noise(1.0, None, None, None, more) for more in more_items]
+    more_seeds = _enough(whole, seeds, lambda found, times: _with_seeds(found, times, seeds))
+    own = np.maximum(whole.seed - whole.rest, 0.0)
+    total = np.asarray(whole.item + whole.seed)
+    some = np.where(total > 0, total, 1.0)
+    shares = [np.where(total > 0, part / some, 0.0) for part in (whole.item, own, whole.seed - own)]
+    columns = (one.tolist() for one in shares)
+    return [Noise(*one) for one in zip(*columns, more_seeds, more_items, strict=True)]
 
 
-def _with_seeds(found: Moments, times: float, seeds: int) -> Moments:
+def _with_seeds(found: Moments, times: Values, seeds: int) -> Moments:
     """The moments that `times` as many seeds would be expected to have."""
     more = found.seed_df * (times * seeds - 1) / (seeds - 1)
     return replace(found, seed=found.seed / times, rest=found.rest / times, seed_df=more)
 
 
-def _with_items(found: Moments, times: float) -> Moments:
+def _with_items(found: Moments, times: Values) -> Moments:
     """The moments that `times` as many items would be expected to have."""
-    shared = min(found.rest, found.seed)
+    shared = np.minimum(found.rest, found.seed)
     return replace(
         found,
         item=found.item / times,
@@ -82,23 +99,27 @@ def _with_items(found: Moments, times: float) -> Moments:
     )
 
 
-def _enough(found: Moments, have: int, at: Callable[[float], Moments]) -> int | None:
-    """The least number (of `have` now) at which the difference that was seen would be noticed."""
+def _enough(found: Moments, have: int, at: Callable[[Moments, Values], Moments]) -> list[int | None]:
+    """By pair the least number (of `have` now) at which the difference that was seen would be noticed."""
 
-    def seen(number: int) -> bool:
-        return abs(found.value) >= _noticeable(at(number / have))
+    def seen(of: Moments, numbers: Values) -> Values:
+        return np.abs(of.value) >= _noticeable(at(of, numbers / have))
 
-    if seen(have) or not found.value or not seen(have * MOST):
-        return None
-    low, high = have, have * MOST
-    while high - low > 1:
-        middle = math.isqrt(low * high) if high > 4 * low else (low + high) // 2
-        low, high = (low, middle) if seen(middle) else (middle, high)
-    return high
+    every = np.full(len(np.asarray(found.value)), have)
+    asked = np.asarray(found.value != 0) & ~seen(found, every) & seen(found, every * MOST)
+    few = Moments(**{name: value[asked] for name, value in vars(found).items()})
+    low, high = every[asked], every[asked] * MOST
+    while (wide := high - low > 1).any():
+        halves = np.where(high > 4 * low, np.sqrt(low * high).astype(int), (low + high) // 2)
+        middle = np.where(wide, halves, high)
+        enough = seen(few, middle)
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    least = np.zeros(len(every), dtype=int)
+    least[asked] = high
+    return [number or None for number in least.tolist()]
 
 
-def _noticeable(found: Moments) -> float:
+def _noticeable(found: Moments) -> Values:
     """The smallest true difference that would be noticed, as `Comparison.detectable`."""
     df = _df(found)
-    se = half_width(found) / _edge(df)
-    return detectable(Interval(found.value, found.lowest, found.highest, se, df, 0, 0))
+    return noticeable(_half_width(found) / _edge(df), df)

@@ -46,8 +46,7 @@ class Outcomes:
 def gain(records: Iterable[Record]) -> Sample:
     """after - before of the first target evaluation, points: +100 an item turned right, -100 turned wrong."""
     ordered = _one_a_seed(records)
-    rows = [_changes(record, 1, lambda scores, cell=record.cell: _target(scores, cell)) for record in ordered]
-    return _table(ordered, rows, CHANGE)
+    return _table(ordered, _changes(ordered, 1, _target), CHANGE)
 
 
 def score(records: Iterable[Record], evaluation: str | None = None) -> Sample:
@@ -64,9 +63,7 @@ def forgetting(records: Iterable[Record]) -> Sample:
         raise UserError(
             f"{title(ordered[0].cell)}: no general skill was evaluated, so no forgetting is known"
         )
-    return _table(
-        ordered, [_changes(record, -1, lambda scores: scores.general) for record in ordered], CHANGE
-    )
+    return _table(ordered, _changes(ordered, -1, lambda scores, cell: scores.general), CHANGE)
 
 
 def skill(records: Iterable[Record], name: str) -> Sample:
@@ -75,7 +72,7 @@ def skill(records: Iterable[Record], name: str) -> Sample:
     for record in ordered:
         if name not in (known := _after(record).general):
             raise UserError(f"{title(record.cell)}: no skill {name!r}; it has {', '.join(known) or 'none'}")
-    rows = [_changes(record, -1, lambda scores: {name: scores.general[name]}) for record in ordered]
+    rows = _changes(ordered, -1, lambda scores, cell: {name: scores.general[name]})
     return _table(ordered, rows, CHANGE)
 
 
@@ -151,14 +148,23 @@ def _named(scores: Scores, cell: Cell, name: str | None) -> Mapping[str, Score]:
     return {name: known[name]}
 
 
-def _changes(record: Record, sign: int, of: Callable[[Scores], Mapping[str, Score]]) -> Outcomes:
-    """sign * (after - before) of every item."""
-    if record.before is None:
-        raise UserError(f"{title(record.cell)}: not scored before training, so no change is known")
-    after, before = _outcomes(of(_after(record)), record.cell), _outcomes(of(record.before), record.cell)
-    if (start := before.like(after)) is None:
-        raise UserError(f"{title(record.cell)}: other items were scored before than after training")
-    return Outcomes(after.names, sign * (after.values - start))
+def _changes(
+    records: Iterable[Record], sign: int, of: Callable[[Scores, Cell], Mapping[str, Score]]
+) -> list[Outcomes]:
+    """sign * (after - before) of every item, by record. Cells often share one object of scores before."""
+    known: dict[int, Outcomes] = {}
+    found = []
+    for record in records:
+        cell, scores = record.cell, record.before
+        if scores is None:
+            raise UserError(f"{title(cell)}: not scored before training, so no change is known")
+        after = _outcomes(of(_after(record), cell), cell)
+        if (before := known.get(id(scores))) is None:
+            before = known[id(scores)] = _outcomes(of(scores, cell), cell)
+        if (start := before.like(after)) is None:
+            raise UserError(f"{title(cell)}: other items were scored before than after training")
+        found.append(Outcomes(after.names, sign * (after.values - start)))
+    return found
 
 
 def _outcomes(scores: Mapping[str, Score], cell: Cell) -> Outcomes:

@@ -65,6 +65,11 @@ class Sample:
         _, group, sizes = np.unique(np.array(self.groups), return_inverse=True, return_counts=True)
         return 1 / (len(sizes) * sizes[group])
 
+    def group(self, name: str) -> Sample:
+        """The items of one group alone, which are of no group then."""
+        at = [column for column, group in enumerate(self.groups) if group == name]
+        return replace(self, items=tuple(self.items[i] for i in at), values=self.values[:, at], groups=())
+
     def of(self, seeds: Sequence[int], items: Sequence[str]) -> Sample:
         """The part of these seeds and items, in this order."""
         if tuple(seeds) == self.seeds and tuple(items) == self.items:

@@ -172,6 +172,14 @@ def test_scores_with_a_fault_are_looked_at_again(tmp_path: Path) -> None:
             load(file, parser)
 
 
+def test_scores_without_a_fault_are_looked_at_once(tmp_path: Path) -> None:
+    file, parser = tmp_path / f"{REAL.id}.json", Parser()
+    file.write_text(TEXT)
+    before = load(file, parser).before
+    assert before is not None and load(file, parser).before is before is parser.looked_at(before)
+    assert parser.looked_at(REAL.before) is None
+
+
 def test_what_is_packed_keeps_its_outcomes_and_statistics() -> None:
     pool = Pool()
     kept = slim(REAL, Pool())[0]

@@ -27,6 +27,7 @@ ARGUMENTS = (
     "--disable-sync",
 )
 PATIENCE = 30_000  # ms that a page may take: the machine may have other work
+LEFT = "net::ERR_ABORTED"  # of a request that was under way when the page was left or closed
 HERE = ("file:", "data:", "blob:", "http://127.0.0.1:")
 
 
@@ -94,7 +95,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda m: faults.append(f"{m.type}: {m.text}") if m.type in _BAD else None)
         page.on("pageerror", lambda error: faults.append(f"error: {error}"))
         page.on("request", lambda r: None if r.url.startswith(HERE) else faults.append(f"request: {r.url}"))
-        page.on("requestfailed", lambda r: faults.append(f"failed: {r.url}"))
+        page.on("requestfailed", lambda r: faults.append(f"failed: {r.url}") if r.failure != LEFT else None)
         return page
 
     yield opened
