@@ -14,6 +14,8 @@ import pytest
 
 from leaderboard import manifest
 from suite.rejected import Rejected
+from suite.store import Store
+from tests.example_records.make import examples
 
 REJECTED = (Rejected("records/bad.json", "Invalid JSON"),)
 
@@ -114,3 +116,13 @@ def test_it_is_known_without_what_reads_records() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("folder", ["", "records"])
+def test_a_store_is_looked_at_whatever_lies_in_it(tmp_path: Path, folder: str) -> None:
+    store = tmp_path / "stores" / "one"
+    Store(store).write(examples()[0])
+    (store / folder / manifest.CACHE).write_text("{}")
+    before = manifest.look([tmp_path / "stores"])
+    Store(store).write(examples()[1])
+    assert manifest.look([tmp_path / "stores"]) != before

@@ -66,13 +66,19 @@ def running(folder: Path) -> Iterator[ThreadingHTTPServer]:
 
 
 def ask(
-    running: ThreadingHTTPServer, path: str, method: str = "GET", hosts: tuple[str, ...] | None = None
+    running: ThreadingHTTPServer,
+    path: str,
+    method: str = "GET",
+    hosts: tuple[str, ...] | None = None,
+    headers: dict[str, str] | None = None,
 ) -> tuple[HTTPResponse, bytes]:
     """One request as it is written here: nothing is normalised on the way."""
     connection = HTTPConnection("127.0.0.1", running.server_port, timeout=10)
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
     for host in (f"127.0.0.1:{running.server_port}",) if hosts is None else hosts:
         connection.putheader("Host", host)
+    for name, value in (headers or {}).items():
+        connection.putheader(name, value)
     connection.endheaders()
     answer = connection.getresponse()
     body = answer.read()
@@ -139,6 +145,21 @@ def test_another_host_is_refused(running: ThreadingHTTPServer, hosts: tuple[str,
     both = (f"localhost:{running.server_port}", "evil.example")
     assert ask(running, "/", hosts=both)[0].status == 421
     assert ask(running, "/", hosts=both[:1])[0].status == 200
+
+
+def test_pages_of_other_sites_cannot_read_the_data(running: ThreadingHTTPServer) -> None:
+    for site, mode, status in (
+        ("cross-site", "no-cors", 403),
+        ("same-site", "cors", 403),
+        ("cross-site", "navigate", 200),
+        ("same-origin", "no-cors", 200),
+        ("none", "navigate", 200),
+    ):
+        asked = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+        assert ask(running, "/data.json", headers=asked)[0].status == status, asked
+    answer, _ = ask(running, "/data.json")
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert answer.headers["X-Frame-Options"] == "DENY"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "<script>"])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from suite import sound, statistics
+from suite.comparable import board_key, recipe_key
 from suite.marked import LONGEST_NAME, Marked, Table, fit
 from suite.parsing import _DRAWN, TABLES, Parser
-from suite.record import Item, Record, Score
+from suite.record import HeldOut, Item, Record, Score
 from suite.slim import Pool, packed, slim, unpacked
 from suite.store import StoreError, load
 from tests.example_records.make import LORA, cell, record, scores
@@ -230,3 +232,27 @@ def test_packed_files_of_all_kinds(tmp_path: Path, content: bytes, found: str | 
     else:
         with pytest.raises(StoreError, match=found):
             load(file)
+
+
+@pytest.mark.parametrize("nats", [[-1e300, 1.0], [1.0, 1e300], [math.nan, -1e300], [1.0, math.nan, 1e300]])
+def test_a_loss_too_large_is_found_wherever_it_stands(nats: list[float]) -> None:
+    assert REAL.after is not None
+    held = {"test": HeldOut(accuracy=0.5, nats=nats, tokens=[1] * len(nats))}
+    one = REAL.model_copy(update={"after": REAL.after.model_copy(update={"held_out": held})})
+    assert "1e+300; expected a number" in (sound.fault(one) or "")
+
+
+def test_a_pool_tells_items_of_equal_outcomes_apart() -> None:
+    pool = Pool()
+    found = [pool.items(_general([1.0, 0.0], ids).items) for ids in (["a", "b"], ["c", "d"], ["a", "b"])]
+    assert [one.id for one in found[1]] == ["c", "d"] and found[0] is found[2]
+
+
+def test_remembered_keys_are_of_what_cells_say() -> None:
+    one = cell(LORA, "sums", 0)
+    assert one.recipe is not None
+    other = one.model_copy(update={"evaluation": one.evaluation.model_copy(update={"limit": 7})})
+    longer = one.model_copy(update={"recipe": one.recipe.model_copy(update={"steps": 9_999})})
+    seeded = one.model_copy(update={"data_seed": 3})
+    assert len({board_key(each) for each in (one, other, seeded)}) == 3
+    assert board_key(longer) == board_key(one) and recipe_key(longer) != recipe_key(one)
