@@ -66,7 +66,7 @@ def _board(view: BoardView) -> dict[str, Any]:
         },
         "reference": found.reference,
         "faults": list(found.faults),
-        "rows": [_row(row) for row in view.rows],
+        "rows": [_row(view, row) for row in view.rows],
         "pairs": _pairs(view),
     }
 
@@ -77,7 +77,7 @@ def _pairs(view: BoardView) -> list[dict[str, Any]]:
     return [asdict(pair) for pair in view.standings.pairs if {pair.a, pair.b} <= shown]
 
 
-def _row(view: RowView) -> dict[str, Any]:
+def _row(board: BoardView, view: RowView) -> dict[str, Any]:
     place, row = view.place, view.place.row
     return {
         "key": view.key,
@@ -103,16 +103,16 @@ def _row(view: RowView) -> dict[str, Any]:
         "trials": row.trials,
         "statuses": row.statuses,
         "cost": asdict(view.cost),
-        "cells": [_cell(entry) for entry in view.entries],
+        "cells": [_cell(board, entry) for entry in view.entries],
     }
 
 
-def _cell(entry: Entry) -> dict[str, Any]:
+def _cell(board: BoardView, entry: Entry) -> dict[str, Any]:
     record = entry.record
     return {
         "record": record.id,
         "page": cell_link(record.id),
-        "task": record.cell.task.label,
+        "task": board.task(record),
         "seed": record.cell.seed,
         "learning_rate": record.cell.learning_rate,
         "status": record.status,

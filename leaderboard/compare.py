@@ -135,5 +135,5 @@ def _evaluations(board: BoardView) -> dict[str, str]:
         for entry in row.entries:
             cell = entry.record.cell
             if cell.evaluation.target:
-                found.setdefault(cell.task.label, slug(cell.evaluation.target[0]))
+                found.setdefault(board.task(entry.record), slug(cell.evaluation.target[0]))
     return found

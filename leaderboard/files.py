@@ -162,7 +162,7 @@ def slug(text: str) -> str:
     What it had to change is told apart by 16 hex digits of the text's SHA-256.
     """
     plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_LONGEST]
-    if plain and plain == text and not _TOLD.search(plain):  # else the slug of another text could be this text
+    if plain and plain == text and not _TOLD.search(plain):  # which other texts end in
         return plain
     told = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{plain.strip('-')}-{told}".strip("-")

@@ -55,11 +55,11 @@ def tables(board: BoardView) -> dict[str, _Table]:
     for kind in ("target", "general"):
         for row in board.rows:
             for entry in row.entries:
-                _gather(found, kind, row, entry)
+                _gather(found, kind, board, row, entry)
     return {name: table for name, table in found.items() if table.places}
 
 
-def _gather(found: dict[str, _Table], kind: str, row: RowView, entry: Entry) -> None:
+def _gather(found: dict[str, _Table], kind: str, board: BoardView, row: RowView, entry: Entry) -> None:
     record = entry.record
     if record.status != "ok" or record.after is None or not record.read:
         return
@@ -72,7 +72,7 @@ def _gather(found: dict[str, _Table], kind: str, row: RowView, entry: Entry) -> 
         if table.before is None and record.before:
             base: Score | None = getattr(record.before, kind).get(name)
             table.before = _placed(table.places, base.items) if base else None
-        task = record.cell.task.label
+        task = board.task(record)
         table.rows.setdefault(row.key, []).append([record.id, task, seeds_line(record.cell), values])
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from leaderboard.files import slug
 from leaderboard.files import variant_page as variant_page
+from suite.keys import content_key
 from suite.reading import Kept as Entry
 from suite.reading import Reading, Rejected
 from suite.record import Record
 from suite.standings import Place, Standings, standings
+from suite.summary import task_labels
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,10 @@ class RowView:
 
 @dataclass(frozen=True)
 class BoardView:
-    """One board and its page. `external`: its cells were trained and scored elsewhere."""
+    """One board and its page. `external`: its cells were trained and scored elsewhere.
+
+    `labels` are the board's names of its tasks, by content: two of one name (other rows) are told apart.
+    """
 
     id: str
     href: str
@@ -64,6 +70,11 @@ class BoardView:
     standings: Standings
     rows: tuple[RowView, ...]
     external: bool
+    labels: Mapping[str, str]
+
+    def task(self, record: Record) -> str:
+        """What the board calls the task of a record."""
+        return self.labels.get(content_key(record.cell.task), record.cell.task.label)
 
     @property
     def ranked(self) -> tuple[RowView, ...]:
@@ -106,14 +117,16 @@ def cell_link(record_id: str) -> str:
 
 
 def _at(board: BoardView, href: str) -> BoardView:
-    return BoardView(board.id, href, board.title, board.standings, board.rows, board.external)
+    return replace(board, href=href)
 
 
 def _board(found: Standings, known: Mapping[str, Entry]) -> BoardView:
     board = found.board
+    records = [known[name].record for place in found.places for name in place.row.records]
+    names = task_labels(records)
     rows = []
     for place in found.places:
-        entries = tuple(sorted((known[name] for name in place.row.records), key=_order))
+        entries = tuple(sorted((known[name] for name in place.row.records), key=partial(_order, names)))
         rows.append(
             RowView(
                 key=slug(place.row.label),
@@ -130,13 +143,14 @@ def _board(found: Standings, known: Mapping[str, Entry]) -> BoardView:
         standings=found,
         rows=tuple(rows),
         external=not board.scored_here,
+        labels={content_key(record.cell.task): names[record.id] for record in records},
     )
 
 
-def _order(entry: Entry) -> tuple[str, bool, int, str]:
+def _order(names: Mapping[str, str], entry: Entry) -> tuple[str, bool, int, str]:
     """By task and seed; cells without a seed come last."""
     cell = entry.record.cell
-    return cell.task.label, cell.seed is None, cell.seed or 0, entry.record.id
+    return names[entry.record.id], cell.seed is None, cell.seed or 0, entry.record.id
 
 
 def _cost(cells: Sequence[Record]) -> RowCost:

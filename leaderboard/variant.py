@@ -129,7 +129,7 @@ def _cell(entry: Entry, skills: Sequence[str], tables: dict[str, dict[str, int]]
 def _on_board(board: BoardView, row: RowView) -> OnBoard:
     tasks: dict[str, list[Entry]] = defaultdict(list)
     for entry in row.entries:
-        tasks[entry.record.cell.task.label].append(entry)
+        tasks[board.task(entry.record)].append(entry)
     rank = row.place.rank
     same = [one for one in board.ranked if one.place.rank == rank and one is not row]
     return OnBoard(

@@ -39,7 +39,15 @@ NAMES = {
 WRAPS_PEFT = {"peft_adapter.py", "peft_fields.py"}
 OPENED_TO_THE_PAGE = {  # what is known of records without running anything
     *("suite.record", "suite.refs", "suite.origin", "suite.spent", "suite.store", "suite.reading"),
-    *("suite.rejected", "suite.summary", "suite.standings", "suite.skills", "suite.compare", "suite.parts"),
+    *(
+        "suite.rejected",
+        "suite.keys",
+        "suite.summary",
+        "suite.standings",
+        "suite.skills",
+        "suite.compare",
+        "suite.parts",
+    ),
     *("suite.comparable", "suite.tuning", "suite.rates", "suite.optimum", "suite.best_rate", "suite.regions"),
     *("suite.history", "suite.outside_scores", "suite.statistics", "suite.prompts", "suite.described"),
     *("suite.exports", "suite.marked", "suite.words", "suite.seeds", "suite.errors"),

@@ -228,3 +228,20 @@ def test_a_hundred_records_cost_little_more_than_one(tmp_path: Path) -> None:
         build(tmp_path / str(seeds), tmp_path / f"site{seeds}", workers=1)
         took.append(time.process_time() - start)
     assert took[1] - took[0] < 3.0, took
+
+
+def test_a_task_has_one_name_on_all_pages(tmp_path: Path) -> None:
+    """Of a task that has one training set the name alone is shown, whatever the set is called."""
+    made = []
+    for one in examples():
+        task = one.cell.task.model_copy(update={"source": "gsm8k"})
+        moved = one.cell.model_copy(update={"task": task})
+        made.append(one.model_copy(update={"cell": moved, "id": moved.id}))
+    out = _site(tmp_path, made)
+    board = strict((out / "data.json").read_text())["boards"][0]
+    assert set(board["rows"][0]["gains"]) == {"sums", "words"}
+    assert {one["task"] for row in board["rows"] for one in row["cells"]} == {"sums", "words"}
+    text = "".join(pages(out)["variant-synthetic-lora.html"].text)
+    assert "+62.5" in text and "0.005" in text
+    (compared,) = value(out, "compare/index")
+    assert set(compared["evaluations"]) == {"sums", "words"}
