@@ -97,6 +97,7 @@ def test_a_bundle_that_is_not_ours_is_made_again(tmp_path: Path, monkeypatch: py
 
     made: list[str] = []
     monkeypatch.setattr(vl_convert, "javascript_bundle", lambda *a, **k: made.append("once") or "var a = 1;")
+    monkeypatch.setattr(bundle, "_script", bundle._script.__wrapped__)
     bundle.write(Files(tmp_path))
     bundle.write(Files(tmp_path))
     assert len(made) == 1

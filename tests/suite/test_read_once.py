@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from itertools import combinations
 
 import numpy as np
@@ -12,10 +12,12 @@ from scipy import stats
 from suite import statistics
 from suite.compare import Pairs
 from suite.errors import UserError
-from suite.statistics import Sample, flipped
+from suite.statistics import Interval, Sample, flipped
+from suite.statistics.intervals import detectable, difference, half_width
 from suite.statistics.kept import Samples
 from suite.statistics.many import Many
 from suite.statistics.noise import noise, noises
+from suite.statistics.variance import moments
 from suite.summary import boards
 from tests.example_records.make import LORA, PISSA, SPARSE, cell, examples, record
 
@@ -78,3 +80,18 @@ def test_one_row_that_was_trained_otherwise_spoils_its_own_pairs_alone() -> None
     for other in (LORA, PISSA):
         with pytest.raises(UserError, match="cannot be compared"):
             pairs.between(of[other.name], of[SPARSE.name])
+
+
+def test_the_number_of_items_that_is_told_is_the_least_that_is_enough() -> None:
+    a, b = _sample(1, 0.0, 1), _sample(1, 0.12, 2)
+    least = noise({"x": a}, {"x": b}).more_items
+    parts, _ = difference(a, b)
+    whole = moments(parts)
+    assert least is not None and least > len(a.items)
+    for items in (least - 1, least):
+        times = items / len(a.items)
+        more = replace(whole, item=whole.item / times, item_df=(whole.item_df + 1) * times - 1)
+        edge = -float(stats.t.ppf(0.025, more.item_df))
+        se = half_width(more) / edge
+        seen = detectable(Interval(more.value, 0.0, 0.0, se, more.item_df, 1, items))
+        assert (abs(more.value) >= seen) == (items == least)
