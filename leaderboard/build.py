@@ -5,14 +5,17 @@ Each part of the site writes its own pages from the same `Site`; this file decid
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from leaderboard import manifest
 from suite.rejected import Rejected
+
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,15 @@ class Built:
     fresh: bool = False
 
 
-def build(stores: Sequence[Path | str] | Path | str, out: Path | str, workers: int | None = None) -> Built:
+def build(
+    stores: Sequence[Path | str] | Path | str,
+    out: Path | str,
+    workers: int | None = None,
+    on_progress: Progress = lambda stage, done, total: None,
+) -> Built:
     """Write the site of some stores (or folders of stores) into `out`, with `workers` processes reading.
+
+    `on_progress(stage, done, total)` hears how far it is: cells that were read, then parts that were written.
 
     Raises StoreError where there is no store, none of its files is a record, or `out` cannot be written.
     """
@@ -43,10 +53,13 @@ def build(stores: Sequence[Path | str] | Path | str, out: Path | str, workers: i
         raise StoreError(f"{out} is a file; give a folder for the site")
     if (out / "records").exists() or out.resolve() in [path.resolve() for path in paths]:
         raise StoreError(f"{out} holds records; give another folder for the site, such as {out / 'site'}")
-    return _build(paths, out, workers or os.cpu_count() or 1)
+    try:
+        return _build(paths, out, workers or os.cpu_count() or 1, on_progress)
+    finally:
+        gc.unfreeze()
 
 
-def _build(paths: Sequence[Path], out: Path, workers: int) -> Built:
+def _build(paths: Sequence[Path], out: Path, workers: int, on_progress: Progress) -> Built:
     from leaderboard import cells, parts, prompts
     from leaderboard.files import Files
     from leaderboard.site import site
@@ -54,7 +67,8 @@ def _build(paths: Sequence[Path], out: Path, workers: int) -> Built:
     from suite.store import StoreError
 
     before = manifest.look(paths)  # before reading: what changes meanwhile makes the next build read again
-    reading = read(paths, partial(cells.write_cell, out), workers)
+    reading = read(paths, partial(cells.write_cell, out), workers, partial(on_progress, "reading records"))
+    gc.freeze()  # records stay to the end: looking through them again and again takes a quarter of the time
     if not reading.kept:
         told = f": {reading.rejected[0].file}: {reading.rejected[0].reason}" if reading.rejected else ""
         raise StoreError(
@@ -64,7 +78,8 @@ def _build(paths: Sequence[Path], out: Path, workers: int) -> Built:
     for entry in whole.entries:
         files.keep(cells.path(entry.record.id))
     prompts.write(files, whole, [store for path in paths for store in stores(path)])
-    for write in parts.PARTS:
+    for done, write in enumerate(parts.PARTS):
+        on_progress("writing pages", done, len(parts.PARTS))
         write(files, whole)
     files.prune(manifest.written(out))
     manifest.write(out, before, files.written, len(whole.entries), whole.rejected)

@@ -62,6 +62,7 @@ class Reading:
 
 
 Each = Callable[[Record], None]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,17 @@ def stores(path: Path | str) -> list[Path]:
     return found
 
 
-def read(paths: Sequence[Path | str], each: Each | None = None, workers: int = 1) -> Reading:
+def read(
+    paths: Sequence[Path | str],
+    each: Each | None = None,
+    workers: int = 1,
+    on_progress: Progress = lambda done, total: None,
+) -> Reading:
     """Read all records of these stores, or of the stores in these folders; StoreError where there is none.
 
     `each` sees every kept record whole, in the process that read it: it must be picklable, and what it raises
     ends the reading. `workers` is how many processes read; with one, or few
-    records, it is this one.
+    records, it is this one. `on_progress` hears how many cells of how many were read.
     """
     rejected: list[Rejected] = []
     cells: dict[str, list[tuple[_Store, str]]] = defaultdict(list)
@@ -106,7 +112,8 @@ def read(paths: Sequence[Path | str], each: Each | None = None, workers: int = 1
     found = _apart(todo, each, workers) if workers > 1 else _here(todo, each)
     kept: list[Kept] = []
     superseded: list[Kept] = []
-    for ones, others, faults in found:
+    for done, (ones, others, faults) in enumerate(found, 1):
+        on_progress(done, len(todo))
         kept += ones
         superseded += others
         rejected += faults

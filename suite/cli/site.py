@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +14,8 @@ from suite.cli.app import app, one_line_errors
 
 if TYPE_CHECKING:
     from http.server import ThreadingHTTPServer
+
+    from rich.progress import TaskID
 
 LAST_PORT = 65535
 LONGEST = 500  # characters of a line about a file
@@ -56,10 +60,30 @@ def _make(stores: list[Path], folder: Path, workers: int | None) -> None:
     from leaderboard.build import build
     from suite.facts import printable
 
-    built = build(stores, folder, workers)
+    with _shown() as on_progress:
+        built = build(stores, folder, workers, on_progress)
     for one in built.rejected:
         typer.echo(printable(f"not shown: {one.file}: {one.reason}", LONGEST), err=True)
     typer.echo(str(built.page))
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[str, int, int], None]]:
+    """How far a build is, on stderr, with what is left of its stage; it goes when the build is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        stages: dict[str, TaskID] = {}
+
+        def on_progress(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                stages[stage] = progress.add_task(stage, total=total)
+            progress.update(stages[stage], completed=done, total=total)
+
+        yield on_progress
 
 
 def _answer(running: ThreadingHTTPServer) -> None:

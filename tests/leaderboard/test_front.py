@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from leaderboard import best, compare, front
 from leaderboard.columns import columns
 from leaderboard.files import Files
 from leaderboard.shown import SIZES, Scale, size_class
-from leaderboard.site import BoardView, Site
+from leaderboard.site import Site
 from suite.reading import Rejected
 from suite.record import Cost, Record
 from suite.statistics import Interval
@@ -169,7 +170,7 @@ def test_badges_are_told_once_or_by_row(page: str, site: Site) -> None:
         else one
         for one in view.rows
     )
-    board = BoardView(view.id, view.href, view.title, view.standings, rows, False)
+    board = replace(view, rows=rows)
     found = front.page(Site((board,), site.entries, (), ()), board)
     assert (
         "all records" not in found
