@@ -22,6 +22,8 @@ from suite.store import Store
 
 AGREE = 1e-4  # relative: of a norm in the record and that of the kept weights
 
+NAMED = 5  # records without weights
+
 
 @dataclass
 class Filled:
@@ -150,7 +152,9 @@ def command(store: Store, kept: Path, model: str | None, device: str) -> bool:
     console.print(Text(f"{len(found.written)} records have ranks now, {len(found.had)} had them"))
     if found.without:
         where = kept / weights.FOLDER
-        told = f"{len(found.without)} records without weights in {where}: {', '.join(found.without)}"
+        more = f" and {len(found.without) - NAMED} more" if len(found.without) > NAMED else ""
+        named = ", ".join(found.without[:NAMED])
+        told = f"{len(found.without)} records without weights in {where}: {named}{more}"
         console.print(Text(told))
     for name, why in found.refused:
         Console(stderr=True, soft_wrap=True).print(Text(f"refused {name}: {why}"))
