@@ -9,6 +9,7 @@ from functools import partial
 
 from leaderboard.files import slug
 from leaderboard.files import variant_page as variant_page
+from suite.comparable import board_key
 from suite.keys import content_key
 from suite.reading import Kept as Entry
 from suite.reading import Reading, Rejected
@@ -104,11 +105,30 @@ class Site:
 
 def site(reading: Reading) -> Site:
     """The boards of these records, the one that tells most first: by ranked rows, then by records."""
-    known = {entry.record.id: entry for entry in reading.kept}
-    found = [_board(each, known) for each in standings(entry.record for entry in reading.kept)]
+    kept, left = _apart(reading.kept)
+    known = {entry.record.id: entry for entry in kept}
+    found = [_board(each, known) for each in standings(entry.record for entry in kept)]
     found.sort(key=lambda board: (-len(board.ranked), -sum(len(r.entries) for r in board.rows), board.id))
     first = [_at(board, "index.html") for board in found[:1]]
-    return Site((*first, *found[1:]), reading.kept, reading.superseded, reading.rejected)
+    rejected = sorted((*reading.rejected, *left), key=lambda one: (one.file, one.reason))
+    return Site((*first, *found[1:]), kept, reading.superseded, tuple(rejected))
+
+
+def _apart(kept: Sequence[Entry]) -> tuple[tuple[Entry, ...], list[Rejected]]:
+    """The records that count, and those of the community that do not: they would move a row of verified ones.
+
+    Such are more seeds, rates or tasks of a variant that has verified records on the same board.
+    """
+    verified = {_row_key(entry) for entry in kept if entry.badge == "verified"}
+    moving = {e.record.id for e in kept if e.badge == "community" and _row_key(e) in verified}
+    why = "a community record of a variant that has verified records on its board: not counted among them"
+    left = [Rejected(f"{e.store}/{e.record.id}", why) for e in kept if e.record.id in moving]
+    return tuple(entry for entry in kept if entry.record.id not in moving), left
+
+
+def _row_key(entry: Entry) -> tuple[str, str]:
+    """What records of one variant on one board share."""
+    return board_key(entry.record.cell), content_key(entry.record.cell.variant)
 
 
 def cell_link(record_id: str) -> str:

@@ -21,7 +21,6 @@ from suite.spectrum import rank
 from suite.store import Store
 
 AGREE = 1e-4  # relative: of a norm in the record and that of the kept weights
-
 NAMED = 5  # records without weights
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
 from leaderboard.answer import answer, tiers
+from leaderboard.site import site
 from suite import statistics
+from suite.reading import Kept, Reading
+from suite.record import Record
 from suite.standings import Standings, standings
 from suite.statistics import Sample
 from tests.leaderboard.planted import board_of, method
+
+Badge = Literal["verified", "community"] | None
 
 
 def _ranks(found: Standings) -> dict[str, int | None]:
@@ -85,3 +92,21 @@ def test_what_would_be_seen_among_all_pairs_is_more_than_of_one_alone() -> None:
     (two,) = standings([*rows[0], *rows[1]])
     (pair,) = two.pairs
     assert pair.visible == pytest.approx(pair.comparison.detectable)
+
+
+def test_records_of_the_community_move_no_verified_row() -> None:
+    verified = [*method("a", [50, 52, 51]), *method("b", [60, 62, 61])]
+    more = [one for one in method("a", [50, 52, 51, 99, 99]) if one.cell.seed in (3, 4)]
+    own = method("c", [40, 41, 43])
+
+    def kept(records: list[Record], badge: Badge) -> list[Kept]:
+        return [Kept(one, str(badge), badge, ()) for one in records]
+
+    alone = site(Reading(tuple(kept(verified, "verified")), (), ()))
+    both = [*kept(verified, "verified"), *kept([*more, *own], "community")]
+    together = site(Reading(tuple(both), (), ()))
+    gains = [{row.label: row.place.gain for row in one.boards[0].rows} for one in (alone, together)]
+    assert gains[0]["a"] == gains[1]["a"] and gains[1].keys() == {"a", "b", "c"}
+    assert {one.file for one in together.rejected} == {f"community/{one.id}" for one in more}
+    local = site(Reading((*kept(verified, None), *kept(more, None)), (), ()))
+    assert len({row.label: row.entries for row in local.boards[0].rows}["a"]) == 5, "one's own count together"
