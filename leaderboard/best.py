@@ -1,57 +1,20 @@
 """Which rows cannot be told from the best of a column: the numbers of a column that look alike.
 
-The best is found by looking, so a row counts as told from it only if the paired test holds for any pair of
-the column: its p times the number of pairs (Bonferroni) is below 5 %.
+The mean gain goes by the ranks (Holm over all pairs), other columns by `suite.statistics.leading`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 from leaderboard.samples import samples as kept
 from leaderboard.site import BoardView, RowView
-from suite import statistics
 from suite.errors import UserError
 from suite.record import Record
-from suite.statistics import LEVEL, Sample
-from suite.statistics.many import Many
+from suite.statistics import Sample
+from suite.statistics.leading import Beside as Beside
+from suite.statistics.leading import beside_best as beside_best
 from suite.summary import task_labels
-
-Samples = Mapping[str, Mapping[str, Sample]]  # row -> task -> sample
-
-
-@dataclass(frozen=True)
-class Beside:
-    """The best row of a column and those that cannot be told from it, by their labels."""
-
-    best: str
-    near: frozenset[str]
-
-
-def beside_best(samples: Samples, lower: bool = False) -> Beside | None:
-    """Compare every row with the best one, mean over tasks; None with fewer than two rows."""
-    if len(samples) < 2:
-        return None
-    many = Many(samples)
-    means = {
-        label: sum(sample.mean for sample in by_task.values()) / len(by_task)
-        for label, by_task in samples.items()
-    }
-    best = min(means, key=lambda label: (means[label] if lower else -means[label], label))
-    others = [label for label in samples if label != best]
-    alike = [label for label in others if samples[label].keys() == samples[best].keys()]
-    alike = [label for label in alike if many.alike(label, best, list(samples[best]))]
-    told = many.compare([(label, best) for label in alike])
-    ps = {label: found.p for label, found in zip(alike, told, strict=True)}
-    for label in others:
-        if label not in ps:
-            try:
-                ps[label] = statistics.compare_over_tasks(samples[label], samples[best]).p
-            except UserError:  # no item in common, or other tasks: nothing tells them apart
-                ps[label] = 1.0
-    pairs = len(samples) * (len(samples) - 1) / 2
-    return Beside(best, frozenset(label for label, p in ps.items() if p * pairs >= LEVEL))
 
 
 def by_rank(board: BoardView) -> Beside | None:

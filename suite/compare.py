@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
@@ -217,14 +215,6 @@ class Pairs:
         binary = np.all(((x == 0) | (x == 100)) & ((y == 0) | (y == 100)), axis=1).tolist()
         counts = zip(seeds, (x > y).sum(axis=1).tolist(), (y > x).sum(axis=1).tolist(), binary, strict=True)
         return tuple(Flips(seed, a, b, statistics.flipped(a, b)) for seed, a, b, whole in counts if whole)
-
-
-def every(board: Board, known: Mapping[str, Record]) -> Iterator[Versus]:
-    """Every pair of a board's rows, each against all after it, but for pairs that cannot be compared."""
-    pairs = Pairs(board, known)
-    for a, b in combinations(board.rows, 2):
-        with suppress(UserError):
-            yield pairs.between(a, b)
 
 
 def _as_family(drafts: Sequence[Line]) -> tuple[Line, ...]:

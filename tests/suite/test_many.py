@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from suite.compare import Pairs, every, versus
+from suite.compare import Pairs, versus
 from suite.errors import UserError
 from suite.statistics import Comparison, Sample, compare_over_tasks, mcnemar, ranks
 from suite.statistics.many import Many, compare_many
@@ -123,7 +123,8 @@ def test_every_pair_of_a_board_is_the_pair_alone() -> None:
     board = boards(records)[0]
     tuned = [row for row in board.rows if row.kind == "tuned"][:3]
     board = replace(board, rows=(*tuned, board.rows[-1]))
-    found = {(one.a, one.b): one for one in every(board, known)}
+    pairs = Pairs(board, known)
+    found = {(one.a, one.b): one for one in (pairs.between(a, b) for a, b in combinations(board.rows, 2))}
     assert len(found) == 6
     for a, b in combinations(tuned, 2):
         alone, at_once = versus(records, a.label, b.label)[0], found[a.label, b.label]
@@ -136,16 +137,17 @@ def test_every_pair_of_a_board_is_the_pair_alone() -> None:
             )
 
 
-def test_pairs_that_cannot_be_compared_are_left_out() -> None:
+def test_rows_without_a_task_in_common_are_told_and_others_compared() -> None:
     records = [record(cell(variant, "sums", seed)) for variant in (LORA, PISSA) for seed in (0, 1)]
     records += [record(cell(SPARSE, "words", seed)) for seed in (0, 1)]
     board, known = boards(records)[0], {one.id: one for one in records}
     lora, pissa, sparse = (
         next(row for row in board.rows if row.variant == one.name) for one in (LORA, PISSA, SPARSE)
     )
+    pairs = Pairs(board, known)
     with pytest.raises(UserError, match=r"nothing to compare .* no task in common"):
-        Pairs(board, known).between(lora, sparse)
-    assert [{one.a, one.b} for one in every(board, known)] == [{lora.label, pissa.label}]
+        pairs.between(lora, sparse)
+    assert {line.task for line in pairs.between(lora, pissa).lines} == {"sums"}
 
 
 def test_a_row_that_disagrees_in_itself_or_with_another_is_told() -> None:
