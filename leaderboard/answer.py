@@ -24,14 +24,13 @@ from leaderboard.said import (
     gain_of,
     interval,
     listed,
-    numbered,
     pairs_of,
 )
 from leaderboard.site import BoardView, RowView
 from suite.statistics import Interval
-from suite.words import score
+from suite.words import numbered, score
 
-NOISY = 2.0
+NOISY = 2.0  # times as wide an interval as the best one's: a rule of showing, no test
 
 Verdict = Literal["one", "tied", "alone", "scores", "none"]
 Tier = Literal["best", "tied", "open"]

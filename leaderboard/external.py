@@ -13,6 +13,7 @@ from leaderboard.pages import render
 from leaderboard.site import BoardView, Site, cell_link
 from suite.outside_scores import Reported, Run, reported, title_of
 from suite.record import Record
+from suite.words import numbered, plural
 
 PAGE = "external.html"
 SHOWN = 200  # rows of a table; the picture's data and data.json have them all
@@ -103,16 +104,12 @@ def sentence(found: Reported) -> str:
     pairs = ranking.pairs.values()
     apart = sum(pair.verdict != "cannot tell" for pair in pairs)
     tied = len(ranking.tied_with_first)
-    neighbours = f"{count - 1} neighbouring {_many('pair', count - 1)}"
-    every = f"all {len(pairs):,} {_many('pair', len(pairs))}"
+    neighbours = f"{count - 1} neighbouring {plural('pair', count - 1)}"
+    every = f"all {numbered(len(pairs), 'pair')}"
     return (
         f"Of {neighbours} {ranking.neighbours_apart} can be told apart; of {every}, {apart:,}. "
-        f"{tied or 'No'} {_many('run', tied)} cannot be told from the first, {names[best]}."
+        f"{tied or 'No'} {plural('run', tied)} cannot be told from the first, {names[best]}."
     )
-
-
-def _many(word: str, count: int) -> str:
-    return word if count == 1 else f"{word}s"
 
 
 def _row(run: Run) -> Row:

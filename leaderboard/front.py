@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from heapq import nsmallest
 from shlex import quote
 from typing import Any
 from urllib.parse import urlencode
@@ -75,8 +76,8 @@ def page(site: Site, board: BoardView) -> str:
         filters=_filters(board),
         bases=_bases(site, board),
         others=[other for other in site.boards if other is not board],
-        ties=ties[:TIES],
-        more_ties=max(len(ties) - TIES, 0),
+        ties=ties,
+        more_ties=len(board.standings.ties) - len(ties),
         recipes={task: recipe_line(recipe) for task, recipe in whole.recipes.items()},
         devices=devices,
         memory_methods=sorted({way for row in board.rows for way in row.cost.memory_methods}),
@@ -173,15 +174,21 @@ def _bases(site: Site, board: BoardView) -> list[BoardView]:
 
 
 def _ties(board: BoardView, there: Set[str]) -> list[Tie]:
-    """Every pair that cannot be told apart, neighbours by mean gain first."""
+    """The pairs that cannot be told apart and are explained one by one, neighbours by mean gain first."""
     rows = sorted(board.ranked, key=lambda row: -(row.place.gain.value if row.place.gain else 0.0))
     at = {row.label: number for number, row in enumerate(rows)}
-    found = []
-    for pair in board.standings.ties:
+
+    def places(pair: Pair) -> tuple[int, int]:
+        """How far apart the two stand, and where the first does."""
         first, second = sorted((at[pair.a], at[pair.b]))
-        a, b = rows[first], rows[second]
-        found.append((second - first, first, Tie(a, b, pair, closer(board, there, a, b))))
-    return [tie for _, _, tie in sorted(found, key=lambda one: one[:2])]
+        return second - first, first
+
+    found = []
+    for pair in nsmallest(TIES, board.standings.ties, key=places):
+        apart, first = places(pair)
+        a, b = rows[first], rows[first + apart]
+        found.append(Tie(a, b, pair, closer(board, there, a, b)))
+    return found
 
 
 def closer(board: BoardView, there: Set[str], a: RowView, b: RowView) -> Look:

@@ -14,6 +14,7 @@ from leaderboard.pages import absent, minus, render, size
 from leaderboard.site import Site, variant_page
 from suite.history import Chronicle, Line, Moment, Series, history
 from suite.statistics.steps import FEWEST, MOST, Step
+from suite.words import numbered
 
 PAGE = "history.html"
 PICTURES = 24
@@ -110,17 +111,13 @@ def sentence(chronicle: Chronicle) -> str:
     long = [one for one in every if one.p is not None]
     steps = [one for one in long for _ in one.steps.steps]
     sure = sum(one.sure for one in steps)
-    told = f"{_count(len(every), 'series')} of {_span(lines)}"
+    told = f"{numbered(len(every), 'series')} of {_span(lines)}"
     if not long:
         return f"{told}: too few to tell a step from chance, which takes {FEWEST}."
     short = f" ({len(every) - len(long)} with too few)" if len(long) < len(every) else ""
     if not steps:
         return f"{told}{short}: no step found."
-    return f"{told}{short}: {_count(len(steps), 'step')} found, {sure} beyond doubt."
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 or word.endswith('s') else 's'}"
+    return f"{told}{short}: {numbered(len(steps), 'step')} found, {sure} beyond doubt."
 
 
 def _span(lines: Sequence[Line]) -> str:
@@ -155,7 +152,7 @@ def _told(series: Series | None) -> str:
     if not series.steps.steps:
         return f"no step found in {count} moments{left}"
     sure = "" if series.sure else ", may be chance"
-    return f"{_count(len(series.steps.steps), 'step')} in {count} moments{sure}{left}"
+    return f"{numbered(len(series.steps.steps), 'step')} in {count} moments{sure}{left}"
 
 
 def _found(line: Line, series: Series, number: int) -> Found:

@@ -15,6 +15,7 @@ from leaderboard.pages import minus, render
 from leaderboard.site import Site, variant_page
 from suite.best_rate import Best
 from suite.regions import GAIN_MARGIN, LOSS_MARGIN, Family, Map, Point, Quantity, Regret, Size, regions
+from suite.words import numbered
 
 PAGE = "map.html"
 PICTURES = 16
@@ -96,13 +97,15 @@ def _view(files: Files, found: Map, left: int) -> View:
 def extent(found: Map) -> str:
     """How much of a map the records are: how many points a variant has."""
     points = [len(family.points) for family in found.families]
-    variants = _count(len({family.label for family in found.families}), "variant")
+    variants = numbered(len({family.label for family in found.families}), "variant")
     if max(points) == 1:
         return (
             f"{variants}, at one rank, one amount of data and one batch size on each task: single points, no "
             "region. Nothing here says what happens at another rank or size."
         )
-    span = _count(max(points), "point") if len(set(points)) == 1 else f"{min(points)} to {max(points)} points"
+    span = (
+        numbered(max(points), "point") if len(set(points)) == 1 else f"{min(points)} to {max(points)} points"
+    )
     return (
         f"{variants}, {span} on each task. A verdict is of its point alone: nothing is claimed between "
         "points or beyond them."
@@ -123,11 +126,7 @@ def counted(found: Map, quantity: Quantity) -> str:
     if "within noise" not in counts:
         parts.insert(0, f"none {told['within noise']}")
     name = "held-out loss" if quantity == "loss" else "gain"
-    return f"In {name}, of {_count(sum(counts.values()), 'point')}: {listed(parts)}."
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
+    return f"In {name}, of {numbered(sum(counts.values()), 'point')}: {listed(parts)}."
 
 
 def _grid(files: Files, found: Map, task: str, families: Sequence[Family], name: str | None) -> Grid:
@@ -198,5 +197,5 @@ def _minds(point: Point) -> str:
 
 def _mind(best: Best) -> str:
     told = "one rate tried" if best.tried == 1 else f"best rate at the {best.edge} edge" if best.edge else ""
-    lost = f"{_count(best.lost, 'cell')} did not finish" if best.lost else ""
+    lost = f"{numbered(best.lost, 'cell')} did not finish" if best.lost else ""
     return " and ".join(filter(None, (told, lost)))

@@ -42,6 +42,7 @@ def interval(found: Interval | None) -> str:
 
 
 def gain_of(row: RowView) -> Interval:
+    """The mean gain of a row that has a rank, and so a gain."""
     assert row.place.gain is not None, f"{row.label} is ranked without a gain"
     return row.place.gain
 
@@ -64,7 +65,3 @@ def beats(pairs: Pairs, a: RowView, b: RowView) -> bool:
     """Whether a is better than b beyond doubt."""
     pair = pairs.get(frozenset((a.label, b.label)))
     return pair is not None and pair.verdict == ("better" if pair.b == a.label else "worse")
-
-
-def numbered(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

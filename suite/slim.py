@@ -213,7 +213,10 @@ def unpacked(content: bytes, pool: Pool) -> Any:
     return _Unpickler(content, pool).load()
 
 
-def _item(name: str, correct: float | None) -> Item:  # a name in a pickle; `_Unpickler` finds the pool's own
+# Names in a pickle, never called: `_Unpickler` puts the pool's own functions in their place.
+
+
+def _item(name: str, correct: float | None) -> Item:
     raise NotImplementedError
 
 

@@ -57,6 +57,16 @@ def scaled(value: float, units: Sequence[tuple[float, str]]) -> tuple[str, str]:
     return str(value), ""
 
 
+def numbered(number: int, noun: str) -> str:
+    """'1 pair', '1,200 pairs', '2 series'."""
+    return f"{number:,} {plural(noun, number)}"
+
+
+def plural(noun: str, number: int) -> str:
+    """The noun as it is said of so many."""
+    return noun if number == 1 or noun.endswith("s") else f"{noun}s"
+
+
 def duration(seconds: float | None) -> str:
     """A time: '8.4 s', '3 min 05 s', '2 h 10 min'."""
     if seconds is None:

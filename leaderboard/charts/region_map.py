@@ -10,6 +10,7 @@ import altair as alt
 from leaderboard.charts import marks
 from leaderboard.charts.drawing import Picture, Row, clean
 from suite.regions import Family, Point, Quantity, Size
+from suite.words import numbered
 
 MOST = 60  # rows of a picture
 SIGNS = {
@@ -107,14 +108,10 @@ def _sentence(task: str, points: Sequence[Point], quantity: Quantity) -> str:
     sizes = {point.size for point in points}
     if len(points) > 1:
         ranks = {point.rank for point in points}
-        told += f", of {len(points)} points ({_count(len(ranks), 'rank')}, {_count(len(sizes), 'size')})"
+        told += f", of {len(points)} points ({numbered(len(ranks), 'rank')}, {numbered(len(sizes), 'size')})"
     if len(sizes) == 1:
         return f"{told}. Right of the line is behind full fine-tuning; bars are 95 % intervals."
     return f"{told}. A cell is one point against full fine-tuning of its size; nothing is said in between."
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _tips(quantity: Quantity) -> list[alt.Tooltip]:

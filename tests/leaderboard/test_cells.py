@@ -178,3 +178,14 @@ def test_the_store_is_named_where_there_are_several(tmp_path: Path) -> None:
     write_index(Files(tmp_path), site(Reading(kept, (), ())))
     shard = value(tmp_path, f"where/{one.id[0]}")
     assert shard["stores"][shard["cells"][one.id][0]] == "'a b'", "as a shell reads it"
+
+
+def test_long_notes_and_commands_are_cut_and_say_so() -> None:
+    one = examples()[0]
+    where = one.provenance.model_copy(update={"command": "x" * (cells.LONGEST + 5)})
+    notes = ["y" * (cells.LONGEST + 1), *["short"] * cells.NOTES]
+    found = cells.facts(one.model_copy(update={"provenance": where, "notes": notes, "error": "short"}))
+    cut = f"(cut: {cells.LONGEST + 5} characters in the record)"
+    assert found["made"]["command"].endswith(cut) and len(found["made"]["command"]) < cells.LONGEST + 100
+    assert len(found["notes"]) == cells.NOTES + 1 and "(cut: " in found["notes"][0]
+    assert found["notes"][-1] == "1 more notes are in the record" and found["error"] == "short"

@@ -169,6 +169,8 @@ TARGET = "after.target.sums_test"
         ("curve.0.step", 10**30, "curve: a step of more than 64 bits"),
         ("provenance.device", "a\x1b[2Jb", r"'a\\x1b\[2Jb'; expected at most 500 printable"),
         ("effect", {"text_digest": "x" * 501}, "Field required"),
+        ("notes", [""] * 20_001, "notes: 20001 values; expected at most 20000"),
+        (f"{TARGET}.evaluation", "gsm8k", "target.sums_test: holds the score of gsm8k"),
     ],
 )
 def test_what_would_break_a_page_is_named(store: Path, place: str, value: Any, reason: str) -> None:
@@ -402,5 +404,5 @@ def _die(one: Record) -> None:
     os._exit(1)
 
 
-def test_kept_is_what_the_contract_says() -> None:
+def test_the_fields_of_what_is_kept() -> None:
     assert [name for name in Kept.__dataclass_fields__] == ["record", "store", "badge", "curve"]

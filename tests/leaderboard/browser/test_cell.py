@@ -178,3 +178,14 @@ def test_no_serious_accessibility_fault(open_page: Open, url: Url, width: int, s
     page.evaluate("document.querySelectorAll('details.more').forEach(one => { one.open = true; })")
     assert faults(page) == []
     assert wide(page) <= 0
+
+
+def test_a_text_of_nothing_but_control_characters_makes_few_elements(
+    page: Page, url: Callable[[str], str]
+) -> None:
+    page.goto(url("cell.html"))
+    parts, shown = page.evaluate(
+        """() => { const all = drill.visible("\\u0001".repeat(20000));
+        return [all.length, all.map((part) => part.textContent ?? part).join("").length]; }"""
+    )
+    assert parts < 1100 and shown == 20_000
