@@ -265,3 +265,15 @@ def test_a_row_carries_what_its_filters_ask_for() -> None:
     page = front.page(page_of, page_of.boards[0])
     assert 'data-size="1-10" data-setting="none"' in page and 'data-size="0.1-1" data-setting="8"' in page
     assert "<i>10 %</i>" in page
+
+
+def test_the_ties_that_are_explained_are_those_of_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = site_of([*method("a", (52, 53, 54)), *method("b", (30, 52, 72)), *method("c", (49, 50, 51))])
+    board = site.boards[0]
+    assert [row.label for row in board.ranked] == ["a", "b", "c"]
+    first = board.standings.ties[0]
+    assert {first.a, first.b} == {"a", "c"}, "the pair that is known best stands apart"
+    monkeypatch.setattr(front, "TIES", 2)
+    shown = re.findall(r'<tr><th scope="row" class="t">(.*?)</th>', front.page(site, board))
+    told = [re.findall(r"<bdi>(\w)</bdi>", one) for one in shown]
+    assert told == [["b", "a"], ["c", "b"]] and "1 more pairs cannot be told apart" in front.page(site, board)
